@@ -1,0 +1,189 @@
+/** Which agent CLIs of the table work on this machine, and for every other row why it is skipped and what would help. */
+import { isAbsolute, join } from "@std/path";
+import type { Runtime, SkippedProvider, SkipReason } from "../core/model.ts";
+import { type CommandResult, type Env, type Files, HostError, type Processes } from "../core/ports.ts";
+import { compareVersions, findVersion, formatVersion } from "../core/version.ts";
+import { type Launch, type ProviderRow, PROVIDERS } from "./registry.ts";
+
+const PROBE_LIMIT_MS = 10_000;
+
+export interface DiscoverOptions {
+  readonly processes: Processes;
+  readonly files: Files;
+  /** What agents will inherit; its PATH is searched. */
+  readonly env: Env;
+  /** The argv that runs this program. */
+  readonly selfCommand: readonly string[];
+  /** Of this process: some CLIs need to be told that root means it. */
+  readonly uid?: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface Discovered {
+  /** In the order of the table, best first. */
+  readonly found: Runtime[];
+  readonly skipped: SkippedProvider[];
+}
+
+type CommandLaunch = Extract<Launch, { kind: "command" }>;
+
+/** Probes all rows at once. Rejects only with the signal's reason. */
+export async function discover(options: DiscoverOptions): Promise<Discovered> {
+  // All of them to their end, also when one rejects: nothing of a probe goes on after its caller has left.
+  const settled = await Promise.allSettled(PROVIDERS.map((row) => discoverRow(row, options)));
+  const results = settled.map((one) => {
+    if (one.status === "rejected") throw one.reason;
+    return one.value;
+  });
+  return {
+    found: results.filter((result) => "executable" in result),
+    skipped: results.filter((result) => "why" in result),
+  };
+}
+
+/** One row again, after its files changed. */
+export async function discoverProvider(
+  provider: string,
+  options: DiscoverOptions,
+): Promise<Runtime | SkippedProvider> {
+  const row = PROVIDERS.find((row) => row.provider === provider);
+  return row ? await discoverRow(row, options) : {
+    provider,
+    why: "not-supported",
+    detail: `drover does not know ${provider}; drover agents --all lists what it knows`,
+  };
+}
+
+async function discoverRow(row: ProviderRow, options: DiscoverOptions): Promise<Runtime | SkippedProvider> {
+  const { provider, family, launch } = row;
+  const env = { ...row.env, ...(options.uid === 0 ? row.rootEnv : {}) };
+  const base = { provider, family, ...(Object.keys(env).length > 0 ? { env } : {}) };
+  if (launch.kind === "self") {
+    const [executable = "", ...args] = options.selfCommand;
+    return { ...base, executable, fixedArgs: [...args, ...launch.args], version: "" };
+  }
+  const skip = (why: SkipReason, detail: string): SkippedProvider => ({ provider, why, detail });
+  const place = await findExecutable(row, launch, options);
+  if (place.kind === "skip") return skip(place.why, place.detail);
+  const probed = await probe(place.path, launch, { ...options, env: { ...options.env, ...env } });
+  if (probed.kind === "skip") return skip(probed.why, probed.detail);
+  return { ...base, executable: place.path, fixedArgs: [], version: probed.version };
+}
+
+type Skip = { readonly kind: "skip"; readonly why: SkipReason; readonly detail: string };
+type Place = { readonly kind: "found"; readonly path: string } | Skip;
+
+/** `DROVER_CLAUDE_PATH` for `claude`: the file to use instead of what PATH leads to. */
+function overrideName(provider: string): string {
+  return `DROVER_${provider.toUpperCase().replaceAll("-", "_")}_PATH`;
+}
+
+async function findExecutable(row: ProviderRow, launch: CommandLaunch, options: DiscoverOptions): Promise<Place> {
+  const { files, env } = options;
+  const variable = overrideName(row.provider);
+  const override = env[variable];
+  if (override) {
+    const problem = isAbsolute(override) ? await problemWith(override, files) : "is not an absolute path";
+    if (!problem) return { kind: "found", path: override };
+    const why = problem === MISSING ? "not-found" : "not-executable";
+    return { kind: "skip", why, detail: `${variable}=${override} ${problem}; correct it or unset it` };
+  }
+  // An empty or relative entry means the current directory: whoever can write there would be started.
+  const directories = (env.PATH ?? "").split(":").filter(isAbsolute);
+  let unusable: string | undefined;
+  for (const name of launch.names) {
+    for (const directory of directories) {
+      const path = join(directory, name);
+      const problem = await problemWith(path, files);
+      if (!problem) return { kind: "found", path };
+      if (problem !== MISSING) unusable ??= `${path} ${problem}`;
+    }
+  }
+  if (unusable) {
+    return { kind: "skip", why: "not-executable", detail: `${unusable}; correct it or remove it from PATH` };
+  }
+  const names = launch.names.join(" or ");
+  return {
+    kind: "skip",
+    why: "not-found",
+    detail: `${names} is not in any directory of PATH; install it (${launch.install}) or set ${variable} to its path`,
+  };
+}
+
+const MISSING = "does not exist";
+
+/** Why a path cannot be started; `undefined` when it can. */
+async function problemWith(path: string, files: Files): Promise<string | undefined> {
+  try {
+    const info = await files.stat(path);
+    if (!info) return await files.stat(path, { link: true }) ? "is a link to something that is gone" : MISSING;
+    if (info.isDirectory) return "is a directory";
+    if (!info.isFile) return "is not a file";
+    return (info.mode & 0o111) === 0 ? "is not executable (chmod +x)" : undefined;
+  } catch (error) {
+    if (!(error instanceof HostError)) throw error;
+    // What we may not even look at is not there for us.
+    return MISSING;
+  }
+}
+
+type Probed = { readonly kind: "works"; readonly version: string } | Skip;
+
+async function probe(path: string, launch: CommandLaunch, options: DiscoverOptions): Promise<Probed> {
+  const command = [path, ...launch.versionArgs].join(" ");
+  const fail = (why: SkipReason, detail: string): Skip => ({ kind: "skip", why, detail });
+  let result: CommandResult;
+  try {
+    result = await options.processes.run(
+      // Not our own directory, which may be gone; version managers look for their files in the home directory.
+      { executable: path, args: launch.versionArgs, cwd: options.env.HOME || "/", env: options.env },
+      { timeoutMs: PROBE_LIMIT_MS, signal: options.signal },
+    );
+  } catch (error) {
+    if (!(error instanceof HostError)) throw error;
+    return fail(error.code === "not-executable" ? "not-executable" : "version-probe-failed", error.message);
+  }
+  if (result.timedOut) {
+    return fail("version-probe-failed", `${command} did not end within ${PROBE_LIMIT_MS / 1000} s; run it by hand`);
+  }
+  if (result.exit.code !== 0) {
+    const said = firstLine(result.stderr) || firstLine(result.stdout) || "it printed nothing";
+    return fail(
+      "version-probe-failed",
+      `${command} ended with code ${result.exit.code}: ${said}; reinstall it or run it by hand`,
+    );
+  }
+  return judgeVersion(command, result, launch);
+}
+
+/** The first line with a version in it, of stdout and then of stderr: wrappers print notices before it. */
+function judgeVersion(command: string, { stdout, stderr }: CommandResult, launch: CommandLaunch): Probed {
+  const lines = [...stdout.split("\n"), ...stderr.split("\n")];
+  const version = lines.map(findVersion).find((found) => found !== undefined);
+  const minimum = launch.minimum === undefined ? undefined : findVersion(launch.minimum);
+  if (version && (!minimum || compareVersions(version, minimum) >= 0)) {
+    return { kind: "works", version: formatVersion(version) };
+  }
+  if (version) {
+    return {
+      kind: "skip",
+      why: "version-too-old",
+      detail: `${command} says ${
+        formatVersion(version)
+      }, drover needs ${launch.minimum} or newer; update it (${launch.install})`,
+    };
+  }
+  // Two numbers are not enough to be compared, but enough where any version will do.
+  const loose = lines.map((line) => /\d+(?:\.\d+)+/.exec(line)?.[0]).find(Boolean);
+  if (loose && !minimum) return { kind: "works", version: loose };
+  const said = firstLine(stdout) || firstLine(stderr) || "nothing";
+  return {
+    kind: "skip",
+    why: "version-unreadable",
+    detail: `${command} printed no version number, but: ${said}; run it by hand`,
+  };
+}
+
+function firstLine(text: string): string {
+  return text.split("\n").map((line) => line.trim()).find((line) => line !== "")?.slice(0, 200) ?? "";
+}

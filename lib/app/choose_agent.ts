@@ -1,0 +1,32 @@
+/** Which agent a task gets when its user named none, and which name was probably meant. */
+import { PROVIDERS } from "../agents/registry.ts";
+import { DroverError } from "../core/drover_error.ts";
+import type { AgentList } from "../wire/control.ts";
+
+type AgentView = ReturnType<typeof AgentList.parse>["agents"][number];
+
+/** Throws `agent_unknown` or `no_agent`. The demo agent is never chosen by itself: it would look like a real answer. */
+export function chooseAgent(agents: readonly AgentView[], wanted: string | undefined): AgentView {
+  const online = agents.filter((agent) => agent.status === "online");
+  const names = online.map((agent) => agent.name).join(", ");
+  if (wanted !== undefined) {
+    const found = online.find((agent) => agent.name === wanted);
+    if (found) return found;
+    throw new DroverError(
+      "agent_unknown",
+      `Cannot use the agent "${wanted}": it is not among the agents found here (${names})`,
+      {
+        hint: "drover agents --all shows every agent drover knows and why some were skipped",
+      },
+    );
+  }
+  const ranked = PROVIDERS.filter((row) => !row.demo).flatMap((row) =>
+    online.filter((agent) => agent.provider === row.provider)
+  );
+  if (ranked[0]) return ranked[0];
+  throw new DroverError("no_agent", "Cannot choose an agent: no agent CLI was found on this machine", {
+    hint: `install one (drover agents --all lists what drover looks for), or try the built-in demo: ${
+      names ? `--agent ${names}` : "--agent demo"
+    }`,
+  });
+}

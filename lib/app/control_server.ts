@@ -1,0 +1,64 @@
+/** The control socket's server: hello and status of this process, and the user API of the embedded coordinator. */
+import type { Fetch } from "../core/ports.ts";
+import type { Phase } from "../core/phase.ts";
+import { type ControlError, type Hello, StopRequest } from "../wire/control.ts";
+
+export interface ControlSources {
+  readonly hello: () => Hello;
+  readonly status: () => object;
+  readonly phase: () => Phase;
+  readonly userApi: Fetch;
+  readonly instance: string;
+  /** `drain` lets running tasks finish, `now` ends them to be tried again. */
+  readonly stop: (mode: "drain" | "now") => void;
+  /** False when it was not draining, or is past the point of no return. */
+  readonly cancelDrain: () => boolean;
+}
+
+/** The handler for one process. The socket's private directory is the authority: no token is asked for. */
+export function controlHandler(sources: ControlSources): (request: Request) => Response | Promise<Response> {
+  return (request) => {
+    const { pathname } = new URL(request.url);
+    const route = `${request.method} ${pathname}`;
+    if (route === "GET /v1/hello") return Response.json(sources.hello());
+    if (route === "GET /v1/status") return Response.json(sources.status());
+    if (route === "POST /v1/stop") return stop(request, sources);
+    if (route === "DELETE /v1/stop") {
+      if (sources.cancelDrain()) return Response.json(sources.hello());
+      return controlError(409, "busy", `Cannot cancel the drain: the daemon is ${sources.phase().kind}`);
+    }
+    if (route === "POST /v1/tasks" && isEnding(sources.phase())) {
+      return controlError(409, "draining", "Cannot take the task: this drover is ending", "try again in a moment");
+    }
+    if (pathname.startsWith("/v1/")) return sources.userApi(withInstance(request, sources.instance));
+    return controlError(404, "invalid_request", `Cannot answer ${route}: there is no such route`);
+  };
+}
+
+async function stop(request: Request, sources: ControlSources): Promise<Response> {
+  const body = StopRequest.safeParse(await request.json().catch(() => undefined));
+  if (!body.success) {
+    return controlError(400, "invalid_request", 'Cannot stop: the body must be {"mode": "drain"} or {"mode": "now"}');
+  }
+  sources.stop(body.data.mode);
+  return Response.json(sources.hello());
+}
+
+function isEnding(phase: Phase): boolean {
+  return phase.kind === "draining" || phase.kind === "stopped";
+}
+
+/**
+ * Whose task it is, is said by the process that takes it, never by the client. The server's own request is not passed
+ * on: its signal aborts after every answer, and a client that goes away shows by the answer's stream being cancelled.
+ */
+function withInstance(request: Request, instance: string): Request {
+  const headers = new Headers(request.headers);
+  headers.set("x-drover-instance", instance);
+  return new Request(request.url, { method: request.method, headers, body: request.body });
+}
+
+function controlError(status: number, code: string, message: string, hint?: string): Response {
+  const body: ControlError = { error: { code, message, ...(hint ? { hint } : {}) } };
+  return Response.json(body, { status });
+}

@@ -1,0 +1,240 @@
+/** One holder of a home: lock, stores, control socket, pidfile and daemon, opened in order and closed in reverse. */
+import { BACKENDS, SESSION_VARIABLES } from "../agents/registry.ts";
+import { discover } from "../agents/discover.ts";
+import { createCoordinator } from "../coordinator/embedded.ts";
+import type { Coordinator } from "../coordinator/coordinator.ts";
+import { StoreError } from "../coordinator/store.ts";
+import { BUILD } from "../core/build_info.ts";
+import type { Settings } from "../core/config.ts";
+import { DroverError } from "../core/drover_error.ts";
+import { controlSocket, type Home } from "../core/home.ts";
+import type { Ending } from "../core/phase.ts";
+import type { Host, Lock } from "../core/ports.ts";
+import { createDaemon, type Daemon } from "../daemon/daemon.ts";
+import { OutboxError } from "../daemon/outbox.ts";
+import { PIDFILE_SCHEMA, readPidfile, removePidfile, sameProcess, writePidfile } from "../lifecycle/pidfile.ts";
+import { CONTROL_PROTOCOL, type Hello } from "../wire/control.ts";
+import { type UserApi, userApiOver } from "./control_client.ts";
+import { controlHandler } from "./control_server.ts";
+import { retentionLoop } from "./retention.ts";
+import { daemonIdOf, inHome, openHome, writeOwnCommand } from "./home_dir.ts";
+
+export type Mode = "daemon" | "run";
+
+export interface HolderOptions {
+  readonly mode: Mode;
+  readonly settings: Settings;
+  /** For the pidfile: how this process was started. */
+  readonly args: readonly string[];
+  /** Log records also go to stderr (foreground daemon). */
+  readonly logToStderr: boolean;
+}
+
+export interface Holder {
+  readonly instance: string;
+  readonly daemon: Daemon;
+  readonly userApi: UserApi;
+  readonly controlSocket: string;
+  /** Resolves when the daemon is running. */
+  start(): Promise<void>;
+  /** Resolves when everything is closed and the lock is free. */
+  readonly closed: Promise<Ending>;
+  /** Closes what was opened, when `start` has failed. */
+  close(): Promise<void>;
+}
+
+/** Long enough for a command that holds the lock for one look at the store, short enough not to feel like a hang. */
+const LOCK_WAIT_MS = 3_000;
+
+/** Throws `already_running` at once when a live process holds the home, `home_unusable`, or `store_unusable`. */
+export function openHolder(host: Host, home: Home, options: HolderOptions): Promise<Holder> {
+  return inHome(home, () => open(host, home, options));
+}
+
+async function open(host: Host, home: Home, options: HolderOptions): Promise<Holder> {
+  await openHome(host, home);
+  await using stack = new AsyncDisposableStack();
+  const lock = stack.use(await takeDaemonLock(host, home));
+  const { mode, settings } = options;
+  stack.use(await host.logs.setup({ file: home.logFile, stderr: options.logToStderr, level: settings.logLevel }));
+  const log = host.logs.getLogger("app");
+  const instance = host.random.uuid();
+  const daemonId = await daemonIdOf(host, home);
+  await writeOwnCommand(host, home);
+
+  const coordinator = storeOpened(() =>
+    createCoordinator({
+      path: home.coordinatorDb,
+      clock: host.clock,
+      random: host.random,
+      log: host.logs.getLogger("coordinator"),
+    })
+  );
+  stack.defer(() => coordinator.close());
+  const daemon = storeOpened(() => createEmbeddedDaemon(host, home, coordinator, { ...options, instance, daemonId }));
+  stack.defer(() => daemon.close());
+
+  const place = controlSocket(home, instance, host.system);
+  await prepareSocketDirectory(host, home, place.directory);
+  const hello = (): Hello => ({
+    protocol: CONTROL_PROTOCOL,
+    instance,
+    pid: host.system.self().pid,
+    version: BUILD.version,
+    mode,
+    phase: daemon.phase.kind,
+    home: home.root,
+  });
+  const handler = controlHandler({
+    hello,
+    status: () => ({ ...hello(), ...daemon.status() }),
+    phase: () => daemon.phase,
+    userApi: coordinator.userApi,
+    instance,
+    stop(stopMode) {
+      daemon.stop();
+      if (stopMode === "now") daemon.cancelTasks();
+    },
+    cancelDrain: () => daemon.cancelDrain(),
+  });
+  const server = host.network.serveUnix(place.path, handler);
+  stack.defer(() => server.close());
+  // Streams that follow a task end with the coordinator; the server waits for them, so the coordinator goes first.
+  stack.defer(() => coordinator.close());
+  await writePidfile(host.files, home.pidfile, {
+    schemaVersion: PIDFILE_SCHEMA,
+    ...host.system.self(),
+    instance,
+    version: BUILD.version,
+    protocol: CONTROL_PROTOCOL,
+    mode,
+    binary: host.system.selfCommand[0] ?? "",
+    controlSocket: place.path,
+    launch: { args: [...options.args], cwd: host.system.cwd },
+    startedAt: new Date(host.clock.now()).toISOString(),
+    startReason: "user",
+  });
+  stack.defer(() => removePidfile(host.files, home.pidfile, instance));
+  log.info("holding the home", {
+    mode,
+    pid: host.system.self().pid,
+    version: BUILD.version,
+    instance,
+    lock: lock.path,
+  });
+
+  const purging = new AbortController();
+  stack.defer(() => purging.abort());
+  const opened = stack.move();
+  let closing: Promise<void> | undefined;
+  const close = () => closing ??= opened.disposeAsync();
+  return {
+    instance,
+    daemon,
+    controlSocket: place.path,
+    userApi: userApiOver((request) => Promise.resolve(handler(request)), host.clock),
+    async start() {
+      coordinator.start();
+      await daemon.start();
+      void retentionLoop(host, home, { coordinator, daemon, settings, signal: purging.signal });
+    },
+    closed: daemon.ended.then(async (ending) => {
+      log.info("leaving", { ending });
+      await close();
+      return ending;
+    }),
+    close,
+  };
+}
+
+/** The lock of the home, which is what being the daemon means. */
+export async function takeDaemonLock(host: Host, home: Home): Promise<Lock> {
+  const first = await host.locks.tryLock(home.daemonLock);
+  if (first) return first;
+  const record = await readPidfile(host.files, home.pidfile);
+  // A live holder with a record stays; one without is starting, leaving, or a command that will be done in a moment.
+  const lives = record !== undefined && sameProcess(record, host.system.identityOf(record.pid));
+  const lock = lives ? undefined : await host.locks.lock(home.daemonLock, { timeoutMs: LOCK_WAIT_MS });
+  if (lock) return lock;
+  const who = record && lives
+    ? `${record.mode === "run" ? "a drover run" : "a daemon"} (pid ${record.pid}, since ${record.startedAt})`
+    : "another process";
+  throw new DroverError("already_running", `Cannot become the daemon of ${home.root}: ${who} holds it`, {
+    hint: "use the running one (drover run, drover tasks list), or end it first, or set DROVER_HOME for a second one",
+  });
+}
+
+function createEmbeddedDaemon(
+  host: Host,
+  home: Home,
+  coordinator: Coordinator,
+  options: HolderOptions & { instance: string; daemonId: string },
+): Daemon {
+  const { clock, random, files, processes, system, logs } = host;
+  return createDaemon({
+    home,
+    clock,
+    random,
+    files,
+    processes,
+    daemonId: options.daemonId,
+    instance: options.instance,
+    version: BUILD.version,
+    deviceName: system.hostname,
+    os: system.os,
+    env: system.env,
+    slots: options.settings.maxConcurrentTasks,
+    timeLimitMs: options.settings.timeLimitMs,
+    connections: [{
+      name: "embedded",
+      baseUrl: "http://embedded.drover",
+      token: coordinator.token,
+      fetch: coordinator.fetch,
+      wakeups: coordinator,
+    }],
+    ...(options.mode === "run" ? { submittedTo: options.instance } : {}),
+    discover: (signal) => discoverAgents(host, signal),
+    backendFor: (family) => BACKENDS[family],
+    sessionVariables: SESSION_VARIABLES,
+    getLogger: logs.getLogger,
+  });
+}
+
+/** The agent CLIs of this machine, and every other row of the table with why it was skipped. */
+export function discoverAgents(host: Host, signal?: AbortSignal): ReturnType<typeof discover> {
+  const { processes, files, system } = host;
+  const { env, selfCommand, uid } = system;
+  return discover({ processes, files, env, selfCommand, uid, signal });
+}
+
+function storeOpened<T>(open: () => T): T {
+  try {
+    return open();
+  } catch (error) {
+    if (error instanceof StoreError || error instanceof OutboxError) {
+      throw new DroverError("store_unusable", error.message, { cause: error });
+    }
+    throw error;
+  }
+}
+
+/** Sockets of instances that are gone are removed: we hold the lock, so none of them has an owner. */
+async function prepareSocketDirectory(host: Host, home: Home, directory: string): Promise<void> {
+  const { files, system } = host;
+  await files.makeDirectory(directory);
+  const info = await files.stat(directory, { link: true });
+  if (!info?.isDirectory || info.uid !== system.uid || (info.mode & 0o077) !== 0) {
+    throw new DroverError(
+      "home_unusable",
+      `Cannot put the control socket into ${directory}: it is not a private directory of yours`,
+      {
+        hint: "remove it, or set DROVER_HOME to a directory with a shorter path",
+      },
+    );
+  }
+  // Elsewhere the directory is shared by several homes, and a name does not say whose it is.
+  if (directory !== home.runDirectory) return;
+  for (const name of await files.list(directory)) {
+    if (/^c-[0-9a-f]{12}\.sock$/.test(name)) await files.remove(`${directory}/${name}`);
+  }
+}

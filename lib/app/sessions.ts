@@ -1,0 +1,140 @@
+/** Who answers the user API for a command: the running holder of the home, this process as an in-process run, or the store itself. */
+import { createCoordinator } from "../coordinator/embedded.ts";
+import { StoreError } from "../coordinator/store.ts";
+import type { Settings } from "../core/config.ts";
+import { DroverError } from "../core/drover_error.ts";
+import type { Home } from "../core/home.ts";
+import type { Host } from "../core/ports.ts";
+import { connectControl, type UserApi, userApiOver } from "./control_client.ts";
+import { type Holder, openHolder, takeDaemonLock } from "./daemon_host.ts";
+import { inHome, openHome } from "./home_dir.ts";
+
+/** How long a command waits for a holder that is starting or leaving. */
+const WAIT_MS = 20_000;
+const POLL_MS = 100;
+
+export interface RunSession {
+  readonly api: UserApi;
+  /** `own`: no daemon was running, this process holds the home and runs the task itself. */
+  readonly kind: "daemon" | "joined" | "own";
+  /** For `own`: lets joined tasks finish, then closes everything. Nothing to do for the others. */
+  finish(): Promise<void>;
+  /** For `own`: ends what runs, at once; `finish` then waits for nobody's tasks. */
+  abandon(): void;
+}
+
+/** A session that can run tasks. Throws `busy` when the holder neither answers nor leaves, or the signal aborts. */
+export async function openRunSession(
+  host: Host,
+  home: Home,
+  options: { settings: Settings; args: readonly string[]; signal?: AbortSignal },
+): Promise<RunSession> {
+  const deadline = host.clock.monotonic() + WAIT_MS;
+  for (;;) {
+    const joined = await joinHolder(host, home);
+    if (joined) return joined;
+    try {
+      return await holdAlone(host, home, options);
+    } catch (error) {
+      if (!(error instanceof DroverError && error.code === "already_running")) throw error;
+      if (host.clock.monotonic() >= deadline || options.signal?.aborted) {
+        throw new DroverError("busy", `Cannot reach the drover that holds ${home.root}: ${error.message}`, {
+          hint: `look at ${home.logFile}`,
+          cause: error,
+        });
+      }
+    }
+    await host.clock.sleep(POLL_MS);
+  }
+}
+
+/** A holder that takes tasks; one that is leaving is none. */
+async function joinHolder(host: Host, home: Home): Promise<RunSession | undefined> {
+  const control = await connectControl(host, home);
+  if (!control) return undefined;
+  const { phase, mode } = control.hello;
+  if (phase === "running" || phase === "reload-pending") {
+    return {
+      api: control,
+      kind: mode === "daemon" ? "daemon" : "joined",
+      finish: () => Promise.resolve(control[Symbol.dispose]()),
+      abandon: () => {},
+    };
+  }
+  control[Symbol.dispose]();
+  return undefined;
+}
+
+async function holdAlone(
+  host: Host,
+  home: Home,
+  { settings, args }: { settings: Settings; args: readonly string[] },
+): Promise<RunSession> {
+  const holder = await openHolder(host, home, { mode: "run", settings, args, logToStderr: false });
+  try {
+    await holder.start();
+  } catch (error) {
+    await holder.close();
+    throw error;
+  }
+  const abandoned = new AbortController();
+  return {
+    api: holder.userApi,
+    kind: "own",
+    finish: () => leave(host, holder, abandoned.signal),
+    abandon() {
+      abandoned.abort();
+      // First, or it would claim the next attempt of what it ends here.
+      holder.daemon.stop();
+      holder.daemon.cancelTasks();
+    },
+  };
+}
+
+/** Tasks of runs that joined are waited for, queued ones included: their callers are looking on. */
+async function leave(host: Host, holder: Holder, abandoned: AbortSignal): Promise<void> {
+  while (!abandoned.aborted && (await holder.userApi.queue()).mine > 0) await host.clock.sleep(POLL_MS);
+  holder.daemon.stop();
+  await holder.closed;
+}
+
+/**
+ * A session for looking and cancelling: the holder's, else the store's own under a short hold of the lock, else (a home
+ * that was never used) `undefined`.
+ */
+export async function openUserSession(host: Host, home: Home): Promise<UserApi | undefined> {
+  const control = await connectControl(host, home);
+  if (control) return control;
+  if (!await host.files.stat(home.coordinatorDb)) return undefined;
+  await openHome(host, home);
+  const lock = await inHome(home, () => takeDaemonLock(host, home)).catch((error) => {
+    if (!(error instanceof DroverError && error.code === "already_running")) throw error;
+    return undefined;
+  });
+  if (!lock) {
+    const late = await connectControl(host, home);
+    if (late) return late;
+    throw new DroverError("busy", `Cannot reach the drover that holds ${home.root}`, {
+      hint: `look at ${home.logFile}`,
+    });
+  }
+  try {
+    const coordinator = createCoordinator({
+      path: home.coordinatorDb,
+      clock: host.clock,
+      random: host.random,
+      log: host.logs.getLogger("coordinator"),
+    });
+    return userApiOver(coordinator.userApi, host.clock, {
+      live: false,
+      dispose: () => {
+        coordinator.close();
+        lock.release();
+      },
+    });
+  } catch (error) {
+    lock.release();
+    if (error instanceof StoreError) throw new DroverError("store_unusable", error.message, { cause: error });
+    throw error;
+  }
+}

@@ -1,0 +1,91 @@
+/** Reading a command line against a verb's options: unknown words are errors that name what was probably meant. */
+import { parseArgs } from "@std/cli/parse-args";
+import { DroverError } from "../core/drover_error.ts";
+import type { Command, OptionSpec, Parsed } from "./command.ts";
+
+/** Every verb has these. */
+export const COMMON_OPTIONS: readonly OptionSpec[] = [
+  { name: "json", summary: "print one JSON object on stdout, errors as one on stderr" },
+  { name: "help", short: "h", summary: "show this help" },
+];
+
+/** Throws `usage`. */
+export function parseCommand(command: Command, args: readonly string[]): Parsed {
+  const options = [...command.options, ...COMMON_OPTIONS];
+  const usage = (message: string, hint = `drover ${command.name} --help shows what it takes`) =>
+    new DroverError("usage", message, { hint });
+  const withoutValue = ({ name, value }: OptionSpec) => usage(`The option --${name} needs a value: --${name} ${value}`);
+  const valued = options.filter((option) => option.value).map((option) => option.name);
+  const parsed = parseArgs(args, {
+    boolean: options.filter((option) => !option.value).map((option) => option.name),
+    string: [...valued, "_"],
+    // Each as a list, or of two values the last would win in silence.
+    collect: valued,
+    alias: Object.fromEntries(options.filter((option) => option.short).map((option) => [option.short!, option.name])),
+    unknown: (arg, key) => {
+      if (key === undefined) return true;
+      const bare = options.find((option) => option.value && arg === `--${option.name}=`);
+      if (bare) throw withoutValue(bare);
+      const close = closest(key, options.map((option) => option.name));
+      throw usage(
+        `Unknown option ${arg.split("=")[0]} of drover ${command.name}`,
+        close ? `did you mean --${close}?` : undefined,
+      );
+    },
+  });
+  const positional = parsed._.map(String);
+  const values: Record<string, string> = {};
+  const switches = new Set<string>();
+  for (const option of options) {
+    const value = parsed[option.name];
+    if (!option.value) {
+      if (value === true) switches.add(option.name);
+      continue;
+    }
+    const [first, ...more] = Array.isArray(value) ? value : [];
+    if (first === undefined) continue;
+    if (more.length > 0) throw usage(`The option --${option.name} was given more than once`);
+    if (first === "") throw withoutValue(option);
+    values[option.name] = String(first);
+  }
+  if (!switches.has("help")) checkOperands(command, positional, usage);
+  return { positional, values, switches };
+}
+
+function checkOperands(command: Command, positional: readonly string[], usage: (message: string) => DroverError): void {
+  const { minOperands = 0, maxOperands = 0, name, operands = "" } = command;
+  if (positional.length < minOperands) throw usage(`drover ${name} needs ${operands}`);
+  if (positional.length > maxOperands) {
+    const extra = positional.slice(maxOperands).join(" ");
+    throw usage(
+      maxOperands === 0
+        ? `drover ${name} takes no operand, got "${extra}"`
+        : `drover ${name} takes ${operands} only, got "${extra}" besides (quote a text of several words)`,
+    );
+  }
+}
+
+/** The candidate that differs least, when it differs little. */
+export function closest(word: string, candidates: readonly string[]): string | undefined {
+  const ranked = candidates.map((candidate) => ({ candidate, far: distance(word, candidate) }))
+    .sort((a, b) => a.far - b.far);
+  const best = ranked[0];
+  return best && best.far <= Math.max(1, Math.floor(word.length / 3)) ? best.candidate : undefined;
+}
+
+/** How many letters are to be changed, added, left out or swapped with their neighbour. */
+function distance(a: string, b: string): number {
+  let before: number[] = [];
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      next[j] = Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1));
+      const swapped = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1];
+      if (swapped) next[j] = Math.min(next[j]!, before[j - 2]! + 1);
+    }
+    before = row;
+    row = next;
+  }
+  return row[b.length]!;
+}

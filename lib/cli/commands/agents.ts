@@ -1,0 +1,29 @@
+/** `drover agents`: the agent CLIs found on this machine and, on request, every other one drover knows and why it was skipped. */
+import { discoverAgents } from "../../app/daemon_host.ts";
+import type { Command } from "../command.ts";
+import { EXIT_CODES } from "../exit_code.ts";
+import { paint, table } from "../output.ts";
+
+export const agents: Command = {
+  name: "agents",
+  summary: "show the agent CLIs found here",
+  options: [{ name: "all", summary: "also every other one drover knows, and why it was skipped" }],
+  async run({ host, output, args }) {
+    const { found, skipped } = await discoverAgents(host);
+    const all = args.switches.has("all");
+    output.result({ agents: found, ...(all ? { skipped } : {}) }, () => {
+      const rows = found.map((
+        runtime,
+      ) => [runtime.provider, runtime.version || "-", runtime.family, runtime.executable]);
+      for (const line of table([["AGENT", "VERSION", "PROTOCOL", "EXECUTABLE"], ...rows])) output.line(line);
+      if (all && skipped.length > 0) {
+        output.line();
+        const why = skipped.map((row) => [row.provider, row.why, row.detail]);
+        for (const line of table([["SKIPPED", "WHY", "DETAIL"], ...why])) output.line(paint.dim(line));
+      } else if (skipped.length > 0) {
+        output.line(paint.dim(`${skipped.length} more known, not usable here: drover agents --all`));
+      }
+    });
+    return EXIT_CODES.ok.code;
+  },
+};

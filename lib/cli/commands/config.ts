@@ -1,0 +1,175 @@
+/** `drover config …`: the settings of this home, where each comes from, and changing them in `config.json`. */
+import { readConfigFile, setInConfigFile, unsetInConfigFile } from "../../app/config_file.ts";
+import { findSetting, rowOf, SETTING_NAMES, settingNamed, type Settings, strangeKeys } from "../../core/config.ts";
+import { DroverError } from "../../core/drover_error.ts";
+import { closest } from "../args.ts";
+import type { Command, CommandContext } from "../command.ts";
+import { EXIT_CODES } from "../exit_code.ts";
+import { paint, table } from "../output.ts";
+
+const NEXT_START = "A running daemon takes it at its next start";
+const KEY = { operands: "KEY", minOperands: 1, maxOperands: 1 } as const;
+const KEYS = `KEY is one of ${SETTING_NAMES.map((name) => rowOf(name).key).join(", ")}.`;
+
+export const configList: Command = {
+  name: "config list",
+  summary: "show every setting, its value, and where that comes from",
+  options: [],
+  details: `
+A variable in the environment comes before config.json, and that before the default. Options of start, daemon and run
+come before all of them and are not shown here.`,
+  async run(context) {
+    const { host, output } = context;
+    const home = context.home();
+    const file = await readConfigFile(host, home);
+    const settings = SETTING_NAMES.map((name) => view(context, name, file));
+    const ignored = strangeKeys(file);
+    output.result({ settings, ignored, file: home.config }, () => {
+      const rows = settings.map(({ key, value, source, range }) => [key, shown(value), source, range]);
+      for (const line of table([["KEY", "VALUE", "SOURCE", "RANGE"], ...rows])) output.line(line);
+      for (const { problem } of settings) if (problem !== null) output.line(paint.red(problem));
+      for (const key of ignored) {
+        const meant = suggestion(key);
+        output.line(
+          paint.yellow(
+            `config.json has ${JSON.stringify(key)}, which is no setting${meant ? `; did you mean ${meant}?` : ""}`,
+          ),
+        );
+      }
+      output.line(paint.dim(`file: ${home.config}`));
+    });
+    return EXIT_CODES.ok.code;
+  },
+};
+
+export const configGet: Command = {
+  name: "config get",
+  summary: "print the value of one setting",
+  ...KEY,
+  options: [],
+  details: KEYS,
+  async run(context) {
+    const { host, output, args } = context;
+    const name = nameOf(args.positional[0]!);
+    const setting = view(context, name, await readConfigFile(host, context.home()));
+    if (setting.problem !== null) {
+      throw new DroverError("config_invalid", setting.problem, { hint: mending(setting) });
+    }
+    output.result({ ...setting }, () => output.line(shown(setting.value)));
+    return EXIT_CODES.ok.code;
+  },
+};
+
+export const configSet: Command = {
+  name: "config set",
+  summary: "put a setting into config.json",
+  operands: "KEY VALUE",
+  minOperands: 2,
+  maxOperands: 2,
+  options: [],
+  details: `${KEYS}\n${NEXT_START}.`,
+  examples: [["drover config set tasks.max_concurrent 2", "two tasks at once"]],
+  async run(context) {
+    const { host, output, args } = context;
+    const home = context.home();
+    const [key, text] = args.positional as [string, string];
+    const row = rowOf(nameOf(key));
+    const wanted = row.parse(text);
+    if (wanted === undefined) {
+      throw new DroverError("config_invalid", `Cannot set ${key} to ${JSON.stringify(text)}: it must be ${row.range}`, {
+        hint: "drover config list shows every setting with its range",
+      });
+    }
+    const value = row.write(wanted);
+    const status = await setInConfigFile(host, home, { key, value, same: (held) => row.parse(held) === wanted });
+    const hiddenBy = hidingVariable(context, row.variable);
+    output.result({ status, key, value, hiddenBy, takesEffect: "next-start", file: home.config }, () => {
+      output.line(status === "set" ? `${key} is ${value} now. ${NEXT_START}` : `${key} was ${value} already`);
+      if (hiddenBy) output.line(paint.yellow(`Here the variable ${hiddenBy} is set and comes before config.json`));
+    });
+    return EXIT_CODES.ok.code;
+  },
+};
+
+export const configUnset: Command = {
+  name: "config unset",
+  summary: "take a setting out of config.json",
+  ...KEY,
+  options: [],
+  details: `${KEYS}\n${NEXT_START}.`,
+  async run(context) {
+    const { host, output, args } = context;
+    const home = context.home();
+    const key = args.positional[0]!;
+    const name = nameOf(key);
+    const status = await unsetInConfigFile(host, home, key);
+    const setting = view(context, name, {});
+    output.result(
+      { status, key, value: setting.value, source: setting.source, takesEffect: "next-start", file: home.config },
+      () => {
+        const left = `${shown(setting.value)} (${setting.source})`;
+        output.line(
+          status === "unset" ? `${key} is ${left} now. ${NEXT_START}` : `${key} was not in config.json; it is ${left}`,
+        );
+      },
+    );
+    return EXIT_CODES.ok.code;
+  },
+};
+
+interface SettingView {
+  readonly key: string;
+  /** As it would stand in the file; what was given, where that cannot be used. */
+  readonly value: unknown;
+  readonly source: string;
+  readonly default: string | number;
+  readonly range: string;
+  readonly variable: string;
+  /** Why the value cannot be used. */
+  readonly problem: string | null;
+}
+
+function view({ host }: CommandContext, name: keyof Settings, file: Readonly<Record<string, unknown>>): SettingView {
+  const row = rowOf(name);
+  const found = findSetting(name, { flags: {}, env: host.system.env, file });
+  const value = found.kind === "usable" ? row.write(found.value) : found.given;
+  return {
+    key: row.key,
+    value,
+    source: found.source,
+    default: row.write(row.fallback),
+    range: row.range,
+    variable: row.variable,
+    problem: found.kind === "unusable" ? found.why : null,
+  };
+}
+
+function shown(value: unknown): string {
+  return typeof value === "string" ? value : JSON.stringify(value);
+}
+
+function mending({ source, key, variable }: SettingView): string {
+  return source === "environment" ? `unset ${variable}, or give it such a value` : `drover config set ${key} VALUE`;
+}
+
+function hidingVariable({ host }: CommandContext, variable: string): string | null {
+  return host.system.env[variable] ? variable : null;
+}
+
+/** Throws `usage`, with the key that was probably meant. */
+function nameOf(key: string): keyof Settings {
+  const name = settingNamed(key);
+  if (name) return name;
+  const meant = suggestion(key);
+  throw new DroverError("usage", `Unknown setting "${key}"`, {
+    hint: meant ? `did you mean ${meant}?` : "drover config list shows them all",
+  });
+}
+
+/** Also by its last word alone, which is how people remember it. */
+function suggestion(key: string): string | undefined {
+  const keys = SETTING_NAMES.map((name) => rowOf(name).key);
+  const last = (text: string) => text.slice(text.lastIndexOf(".") + 1);
+  const near = closest(key, keys) ?? closest(last(key), keys.map(last));
+  return keys.find((candidate) => candidate === near || last(candidate) === near);
+}

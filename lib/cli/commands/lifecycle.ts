@@ -1,0 +1,148 @@
+/** `drover start`, `stop`, `restart` and `drain`: the background daemon, one per home, safely from any terminal. */
+import { connectControl } from "../../app/control_client.ts";
+import { openHome } from "../../app/home_dir.ts";
+import { instancePorts } from "../../app/instance.ts";
+import { readSettings } from "../../app/settings.ts";
+import { parseDuration } from "../../core/config.ts";
+import { DroverError } from "../../core/drover_error.ts";
+import type { Home } from "../../core/home.ts";
+import { restartDaemon, startDaemon, stopDaemon, type StopMode } from "../../lifecycle/instance.ts";
+import type { Hello } from "../../wire/control.ts";
+import type { Command, CommandContext, OptionSpec } from "../command.ts";
+import { EXIT_CODES } from "../exit_code.ts";
+
+const READY_MS = 30_000;
+const DRAIN_MS = 60_000;
+
+const START_OPTIONS: readonly OptionSpec[] = [
+  { name: "max-concurrent-tasks", value: "N", summary: "how many tasks run at once, 1 to 64 (default 4)" },
+  { name: "log-level", value: "LEVEL", summary: "debug, info, warning or error (default info)" },
+];
+const STOP_OPTIONS: readonly OptionSpec[] = [
+  { name: "now", summary: "end running tasks at once; those with an attempt left are tried again later" },
+  { name: "timeout", value: "TIME", summary: "how long running tasks may take to finish (default 60s)" },
+];
+
+export const start: Command = {
+  name: "start",
+  summary: "start the daemon in the background; it is ready when this returns",
+  options: START_OPTIONS,
+  async run(context) {
+    const { output } = context;
+    const home = context.home();
+    const args = await startArgs(context, home);
+    await openHome(context.host, home);
+    const ports = instancePorts(context.host, home);
+    const { status, hello } = await startDaemon(ports, home, { args, timeoutMs: READY_MS, onWait: waiting(context) });
+    output.result(
+      { status, ...about(hello, home) },
+      () =>
+        output.line(
+          status === "started"
+            ? `drover is running (pid ${hello.pid})`
+            : `drover is running already (pid ${hello.pid})`,
+        ),
+    );
+    return EXIT_CODES.ok.code;
+  },
+};
+
+export const stop: Command = {
+  name: "stop",
+  summary: "stop the daemon; running tasks may finish first",
+  options: STOP_OPTIONS,
+  details: `
+Takes no new tasks and waits for the running ones, 60 s unless told otherwise. Past that it exits with code 8,
+lists what still runs, and the daemon goes on draining: drover drain --cancel takes that back.`,
+  async run(context) {
+    const { host, output } = context;
+    const home = context.home();
+    const options = stopOptions(context);
+    // A home that was never used is not made by asking for an end.
+    const stopped = await host.files.stat(home.root)
+      ? await stopDaemon(instancePorts(host, home), home, { ...options, onWait: waiting(context) })
+      : { status: "notRunning", staleCleaned: false };
+    output.result(
+      stopped,
+      () => output.line(stopped.status === "stopped" ? "drover is stopped" : "drover was not running"),
+    );
+    return EXIT_CODES.ok.code;
+  },
+};
+
+export const restart: Command = {
+  name: "restart",
+  summary: "stop the daemon and start it again with what it was started with",
+  options: [...STOP_OPTIONS],
+  async run(context) {
+    const { host, output } = context;
+    const home = context.home();
+    const stopping = stopOptions(context);
+    await readSettings(host, home);
+    await openHome(host, home);
+    const onWait = waiting(context);
+    const { status, hello } = await restartDaemon(instancePorts(host, home), home, {
+      start: { args: [], timeoutMs: READY_MS, onWait },
+      stop: { ...stopping, onWait },
+    });
+    output.result(
+      { status, ...about(hello, home) },
+      () => output.line(`drover ${status === "restarted" ? "runs again" : "is running"} (pid ${hello.pid})`),
+    );
+    return EXIT_CODES.ok.code;
+  },
+};
+
+export const drain: Command = {
+  name: "drain",
+  summary: "let the daemon finish its tasks and end, without waiting for it",
+  options: [{ name: "cancel", summary: "take that back: the daemon claims again" }],
+  async run(context) {
+    const { host, output, args } = context;
+    const home = context.home();
+    using control = await connectControl(host, home);
+    if (!control) {
+      throw new DroverError("not_running", `Cannot drain: no daemon answers for ${home.root}`, {
+        hint: "drover status tells more",
+      });
+    }
+    const cancel = args.switches.has("cancel");
+    if (cancel) await control.cancelDrain();
+    else await control.stop("drain");
+    output.result(
+      { status: cancel ? "resumed" : "draining", ...about(control.hello, home) },
+      () =>
+        output.line(
+          cancel ? "drover takes tasks again" : "drover takes no new tasks and ends when the running ones are done",
+        ),
+    );
+    return EXIT_CODES.ok.code;
+  },
+};
+
+/** Checked here, where the user looks, before anything is started or stopped. */
+async function startArgs({ host, args }: CommandContext, home: Home): Promise<string[]> {
+  await readSettings(host, home, {
+    maxConcurrentTasks: args.values["max-concurrent-tasks"],
+    logLevel: args.values["log-level"],
+  });
+  return START_OPTIONS.flatMap(({ name }) => args.values[name] === undefined ? [] : [`--${name}`, args.values[name]]);
+}
+
+function stopOptions({ args }: CommandContext): { mode: StopMode; timeoutMs: number } {
+  const text = args.values.timeout;
+  const timeoutMs = text === undefined ? DRAIN_MS : parseDuration(text);
+  if (!timeoutMs) {
+    throw new DroverError("usage", `Cannot use --timeout ${text}: it must be a duration such as 90s, 30m or 2h`);
+  }
+  return { mode: args.switches.has("now") ? "now" : "drain", timeoutMs };
+}
+
+function waiting({ output }: CommandContext): (holder: string) => void {
+  return (holder) => output.note(`drover: waiting for ${holder} …`);
+}
+
+function about(hello: Hello, home: Home): Record<string, unknown> {
+  const { pid, instance, version, phase } = hello;
+  return { pid, instance, version, phase, home: home.root, log: home.logFile };
+}

@@ -1,0 +1,182 @@
+/** `drover run`: queues one task, follows it live, and ends with an exit code that tells how it went. */
+import { chooseAgent } from "../../app/choose_agent.ts";
+import { planDirectory } from "../../app/directory.ts";
+import { connectControl } from "../../app/control_client.ts";
+import { openRunSession, type RunSession } from "../../app/sessions.ts";
+import { readSettings } from "../../app/settings.ts";
+import { parseDuration } from "../../core/config.ts";
+import { DroverError } from "../../core/drover_error.ts";
+import type { Permission } from "../../core/model.ts";
+import { type Host, HostError } from "../../core/ports.ts";
+import type { MessageView, TaskView } from "../../wire/control.ts";
+import type { Command, CommandContext } from "../command.ts";
+import { EXIT_CODES, exitCodeForTask } from "../exit_code.ts";
+import { followTask, messageLines, showOutcome } from "../follow.ts";
+import { paint } from "../output.ts";
+import { Interrupts } from "./run_interrupts.ts";
+
+const MAX_PROMPT_BYTES = 4 * 1024 * 1024;
+
+export const run: Command = {
+  name: "run",
+  summary: "queue one task, follow it live, and exit with its outcome",
+  operands: "PROMPT",
+  minOperands: 1,
+  maxOperands: 1,
+  options: [
+    { name: "agent", value: "NAME", short: "a", summary: "which agent (default: the first real one found)" },
+    { name: "cwd", value: "DIR", summary: "work in place in DIR; read-only unless --permission full" },
+    { name: "worktree", summary: "work in a git worktree of this repository (the default inside one)" },
+    { name: "scratch", summary: "work in an empty directory (the default elsewhere)" },
+    { name: "permission", value: "full|read-only", summary: "what the agent may do to files" },
+    { name: "model", value: "NAME", short: "m", summary: "the agent's model" },
+    { name: "resume", value: "TASK", summary: "continue the conversation and directory of an earlier task" },
+    { name: "time-limit", value: "TIME", summary: "stop the task after TIME, e.g. 30m (default 2h)" },
+  ],
+  details: `
+PROMPT is one argument; "-" reads it from standard input. Without a running daemon the task runs in this
+process, which then holds the home until it is done. Ctrl-C asks, a second one cancels the task.`,
+  examples: [
+    ['drover run "find the bug in parser.ts"', "in a worktree, when here is a git repository"],
+    ['drover run --cwd . "what does this project do?"', "in place, read-only"],
+    ["drover run - < prompt.md", "the prompt from a file"],
+  ],
+  run: runTask,
+};
+
+async function runTask(context: CommandContext): Promise<number> {
+  const { host, output, args } = context;
+  const home = context.home();
+  const prompt = await readPrompt(context);
+  const permission = permissionOf(args.values.permission);
+  const timeLimit = timeLimitOf(args.values["time-limit"]);
+  const plan = await planDirectory(host, {
+    cwd: args.values.cwd,
+    worktree: args.switches.has("worktree"),
+    scratch: args.switches.has("scratch"),
+    permission,
+  });
+  const settings = await readSettings(host, home);
+  using interrupts = new Interrupts(context);
+  const session = await openRunSession(host, home, { settings, args: context.argv, signal: interrupts.leaving });
+  try {
+    if (interrupts.leaving.aborted) return EXIT_CODES.interrupted.code;
+    const agent = args.values.resume && !args.values.agent
+      ? undefined
+      : chooseAgent(await session.api.agents(), args.values.agent);
+    const task = await session.api.createTask({
+      prompt,
+      directory: plan.directory,
+      permission: plan.permission,
+      submitted_by: "run",
+      ...(agent ? { agent: agent.name } : {}),
+      ...(args.values.model ? { model: args.values.model } : {}),
+      ...(args.values.resume ? { resume: args.values.resume } : {}),
+      ...(timeLimit ? { time_limit_ms: timeLimit } : {}),
+    });
+    interrupts.follow(session, task.id);
+    await introduce(context, session, task, plan.remarks);
+    const messages: MessageView[] = [];
+    const ended = await follow(context, session, { task, messages, interrupts });
+    if (!ended) return EXIT_CODES.interrupted.code;
+    output.result({ task: ended, messages }, () => showOutcome(ended, output, messages));
+    return exitCodeForTask(ended.status);
+  } finally {
+    interrupts.leave(session);
+    await session.finish();
+  }
+}
+
+async function readPrompt({ host, args }: CommandContext): Promise<string> {
+  const given = args.positional[0]!;
+  const prompt = given === "-" ? await readInput(host) : given;
+  if (prompt.trim() !== "") return prompt;
+  throw new DroverError("usage", "Cannot run an empty prompt", {
+    hint: 'say what the agent should do: drover run "…", or drover run - with text on standard input',
+  });
+}
+
+async function readInput(host: Host): Promise<string> {
+  try {
+    return await host.terminal.readAllInput(MAX_PROMPT_BYTES);
+  } catch (error) {
+    if (!(error instanceof HostError && error.code === "too-large")) throw error;
+    const limit = `${MAX_PROMPT_BYTES / 1024 / 1024} MiB`;
+    throw new DroverError("usage", `Cannot use the prompt on standard input: it is larger than ${limit}`, {
+      hint: "put the bulk of it into a file that the agent can read, and name the file in the prompt",
+      cause: error,
+    });
+  }
+}
+
+function permissionOf(text: string | undefined): Permission | undefined {
+  if (text === undefined || text === "full" || text === "read-only") return text;
+  throw new DroverError("usage", `Cannot use --permission ${text}: it must be full or read-only`);
+}
+
+function timeLimitOf(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const ms = parseDuration(text);
+  if (ms) return ms;
+  throw new DroverError("usage", `Cannot use --time-limit ${text}: it must be a duration such as 90s, 30m or 2h`);
+}
+
+async function introduce(
+  { output }: CommandContext,
+  session: RunSession,
+  task: TaskView,
+  remarks: readonly string[],
+): Promise<void> {
+  if (output.json) return;
+  const where = {
+    daemon: "queued with the daemon",
+    joined: "joined a running drover run",
+    own: "no daemon runs: working in this process",
+  };
+  output.line(`${paint.bold(task.agent)} (${task.permission}), ${where[session.kind]}`);
+  output.line(`task       ${task.id}`);
+  for (const remark of remarks) output.line(`${paint.yellow("note")}       ${remark}`);
+  if (session.kind !== "own") return;
+  const { others } = await session.api.queue();
+  if (others > 0) {
+    output.line(
+      `${paint.yellow("note")}       ${others} other queued task${others === 1 ? "" : "s"} left for the daemon`,
+    );
+  }
+}
+
+/** `undefined` when the user left before the end. */
+async function follow(
+  { host, home, output }: CommandContext,
+  session: RunSession,
+  { task, messages, interrupts }: { task: TaskView; messages: MessageView[]; interrupts: Interrupts },
+): Promise<TaskView | undefined> {
+  let place = "";
+  let announced = "";
+  const followed = followTask(session.api, task.id, {
+    clock: host.clock,
+    signal: interrupts.detached,
+    ...(session.kind === "own" ? {} : { reconnect: () => connectControl(host, home()) }),
+    onMessage: (message) => {
+      messages.push(message);
+      for (const line of messageLines(message)) output.line(line);
+    },
+    onTask: (view) => {
+      interrupts.retarget(view.id);
+      if (view.work_dir && view.work_dir !== place) {
+        place = view.work_dir;
+        output.line(`files      ${place}${view.branch_name ? ` (branch ${view.branch_name})` : ""}`);
+      }
+      if (view.status === "failed" && view.retried_by && announced !== view.id) {
+        announced = view.id;
+        output.line(
+          `${paint.yellow("retry")}      attempt ${view.attempt} failed (${view.failure_reason}), trying again`,
+        );
+      }
+    },
+  });
+  return await followed.catch((error) => {
+    if (interrupts.detached.aborted) return undefined;
+    throw error;
+  });
+}

@@ -1,0 +1,64 @@
+/** Which exit code: one table from error codes and task outcomes to what scripts can rely on. */
+import type { ErrorCode } from "../core/drover_error.ts";
+
+export interface ExitCodeRow {
+  readonly code: number;
+  readonly meaning: string;
+}
+
+/** Shown in the README; a test compares the two. */
+export const EXIT_CODES = {
+  ok: { code: 0, meaning: "done; for `run`: the task completed" },
+  unexpected: { code: 1, meaning: "unexpected error" },
+  usage: { code: 2, meaning: "wrong usage: unknown command, option or value" },
+  notRunning: { code: 3, meaning: "no daemon is running, or it went away" },
+  busy: { code: 4, meaning: "another drover holds the home, or is starting or ending" },
+  timeout: { code: 5, meaning: "a deadline passed" },
+  drainDeadline: { code: 8, meaning: "`stop`: tasks still run at the deadline; the daemon goes on draining" },
+  preflight: { code: 9, meaning: "nothing to run with: no agent CLI, or a directory that cannot be used" },
+  home: { code: 11, meaning: "the home or a store in it cannot be used" },
+  unknown: { code: 12, meaning: "no such task or agent" },
+  conflict: { code: 13, meaning: "the task or its conversation is in a state that does not allow this" },
+  taskFailed: { code: 20, meaning: "`run`, `tasks follow`: the task failed" },
+  taskCancelled: { code: 21, meaning: "`run`, `tasks follow`: the task was cancelled" },
+  config: { code: 70, meaning: "a setting cannot be used" },
+  interrupted: { code: 130, meaning: "ended by ctrl-C" },
+} as const satisfies Record<string, ExitCodeRow>;
+
+const BY_ERROR: Record<ErrorCode, ExitCodeRow> = {
+  usage: EXIT_CODES.usage,
+  invalid_request: EXIT_CODES.usage,
+  not_running: EXIT_CODES.notRunning,
+  already_running: EXIT_CODES.busy,
+  busy: EXIT_CODES.busy,
+  draining: EXIT_CODES.busy,
+  timeout: EXIT_CODES.timeout,
+  drain_deadline: EXIT_CODES.drainDeadline,
+  no_agent: EXIT_CODES.preflight,
+  directory_unusable: EXIT_CODES.preflight,
+  home_unusable: EXIT_CODES.home,
+  store_unusable: EXIT_CODES.home,
+  agent_unknown: EXIT_CODES.unknown,
+  task_unknown: EXIT_CODES.unknown,
+  task_ambiguous: EXIT_CODES.conflict,
+  thread_busy: EXIT_CODES.conflict,
+  task_ended: EXIT_CODES.conflict,
+  config_invalid: EXIT_CODES.config,
+  daemon_failed: EXIT_CODES.unexpected,
+  internal: EXIT_CODES.unexpected,
+};
+
+export function exitCodeFor(code: string): number {
+  return (BY_ERROR[code as ErrorCode] ?? EXIT_CODES.unexpected).code;
+}
+
+const BY_STATUS: Record<string, ExitCodeRow> = {
+  completed: EXIT_CODES.ok,
+  failed: EXIT_CODES.taskFailed,
+  cancelled: EXIT_CODES.taskCancelled,
+};
+
+/** For a task that has ended. */
+export function exitCodeForTask(status: string): number {
+  return (BY_STATUS[status] ?? EXIT_CODES.unexpected).code;
+}

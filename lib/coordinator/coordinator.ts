@@ -1,0 +1,41 @@
+/** The embedded server as its users see it: one request handler over one SQLite file, wake-ups, and a clean end. */
+import type { Clock, Fetch, Logger, Random } from "../core/ports.ts";
+
+export interface CoordinatorOptions {
+  /** Path of the database, or `:memory:`. */
+  readonly path: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  /** `full` survives a power cut with the last answer; `normal` (the default) survives a crash of the process. */
+  readonly synchronous?: "normal" | "full";
+}
+
+/** Something a daemon may want to look at. A hint: losing one costs latency and never work. */
+export interface Wakeup {
+  readonly kind: "task-available" | "task-changed";
+  readonly runtimeId?: string;
+  readonly taskId?: string;
+}
+
+export interface Coordinator {
+  /** The Multica daemon protocol and the user API. Needs `Authorization: Bearer <token>` on `/api/`. */
+  readonly fetch: Fetch;
+  /** Routes under `/v1/` for the control socket: no token, the socket's directory is the authority. */
+  readonly userApi: Fetch;
+  /** The credential of this machine's own daemon, made anew for each process. */
+  readonly token: string;
+  /** Hears everything from the call on; ends when the signal aborts or the coordinator closes. */
+  subscribe(signal: AbortSignal): AsyncIterable<Wakeup>;
+  /** Runs the sweeps once; the loop that calls it every `LEASE.sweepMs` belongs to the coordinator's `start`. */
+  sweep(): void;
+  /**
+   * Deletes tasks that ended before `before` (ms since 1970), with their messages, usage and threads left empty.
+   * Returns how many.
+   */
+  purge(before: number): number;
+  /** Starts the sweep loop. It sweeps only once it has listened for as long as a daemon may be silent. */
+  start(): void;
+  /** Ends subscriptions and follow streams and closes the database. Idempotent; later requests are answered with 503. */
+  close(): void;
+}

@@ -1,0 +1,116 @@
+/** A task as it happens, as server-sent events: what is stored and what comes, without a gap or a repeat between them. */
+import { isTerminal, type TaskState } from "../core/task_state.ts";
+import type { FOLLOW_EVENTS } from "../wire/control.ts";
+import type { Deps } from "./deps.ts";
+import { listMessages, viewTask } from "./views.ts";
+
+/** Chunks that may wait for a slow reader; beyond them the database keeps what is to come. */
+const HIGH_WATER = 16;
+const MESSAGES_PER_CHUNK = 50;
+
+export interface FollowStart {
+  readonly id: string;
+  /** The last message the reader has; 0 for none. */
+  readonly since: number;
+}
+
+/**
+ * The body of a `follow` answer. It ends with the task, when the reader leaves (`signal`, or the stream's own cancel), or
+ * when the coordinator closes.
+ *
+ * Nothing is passed on as it arrives. A change only says "look", and each look reads on from the last message sent: the
+ * stored rows are the one source, so there is no border between old and new at which a message is lost or sent twice.
+ */
+export function followTask(
+  deps: Deps,
+  start: FollowStart,
+  options: { readonly signal: AbortSignal },
+): ReadableStream<Uint8Array> {
+  const { signal } = options;
+  const encoder = new TextEncoder();
+  const reader = new TaskReader(deps, start);
+  let subscription: Disposable | undefined;
+  let leave = () => {};
+
+  const unsubscribe = () => {
+    subscription?.[Symbol.dispose]();
+    subscription = undefined;
+    signal.removeEventListener("abort", leave);
+  };
+  const look = (controller: ReadableStreamDefaultController<Uint8Array>) => {
+    while (subscription && (controller.desiredSize ?? 0) > 0) {
+      const chunk = reader.next();
+      if (chunk === undefined) return;
+      if (chunk.text) controller.enqueue(encoder.encode(chunk.text));
+      if (chunk.last) leave();
+    }
+  };
+
+  return new ReadableStream<Uint8Array>({
+    start(controller) {
+      leave = () => {
+        if (!subscription) return;
+        unsubscribe();
+        controller.close();
+      };
+      subscription = deps.topics.follow(start.id, { changed: () => look(controller), closed: leave });
+      if (signal.aborted) leave();
+      else signal.addEventListener("abort", leave, { once: true });
+    },
+    pull: look,
+    cancel: unsubscribe,
+  }, { highWaterMark: HIGH_WATER });
+}
+
+/** What a reader is told anew when it changes. */
+interface TaskFacts {
+  readonly status: TaskState;
+  readonly work_dir: string | null;
+  readonly session_id: string | null;
+}
+
+/** What is to be sent next, judged from the stored rows and what was sent before. */
+class TaskReader {
+  readonly #deps: Deps;
+  readonly #id: string;
+  #lastSeq: number;
+  #lastFacts: string | undefined;
+
+  constructor(deps: Deps, start: FollowStart) {
+    this.#deps = deps;
+    this.#id = start.id;
+    this.#lastSeq = start.since;
+  }
+
+  /** The task as it is, then messages, then its changes of state and place, then its end; `undefined` when there is nothing new. */
+  next(): { text: string; last: boolean } | undefined {
+    const row = this.#deps.store.get<TaskFacts>("SELECT status, work_dir, session_id FROM tasks WHERE id = :id", {
+      id: this.#id,
+    });
+    if (!row) return { text: "", last: true };
+    const facts = `${row.status} ${row.session_id} ${row.work_dir}`;
+    if (this.#lastFacts !== undefined) {
+      const messages = this.#messages();
+      if (messages) return { text: messages, last: false };
+      if (facts === this.#lastFacts) {
+        return isTerminal(row.status) ? { text: this.#task("end"), last: true } : undefined;
+      }
+    }
+    this.#lastFacts = facts;
+    return { text: this.#task("task"), last: false };
+  }
+
+  #messages(): string {
+    const messages = listMessages(this.#deps, { id: this.#id, since: this.#lastSeq, limit: MESSAGES_PER_CHUNK });
+    this.#lastSeq = messages.at(-1)?.seq ?? this.#lastSeq;
+    return messages.map((message) => frame("message", message, message.seq)).join("");
+  }
+
+  #task(event: "task" | "end"): string {
+    return frame(event, viewTask(this.#deps, this.#id));
+  }
+}
+
+function frame(event: typeof FOLLOW_EVENTS[number], data: unknown, id?: number): string {
+  return `event: ${event}\n${id === undefined ? "" : `id: ${id}\n`}data: ${JSON.stringify(data)}\n\n`;
+}

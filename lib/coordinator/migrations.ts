@@ -1,0 +1,121 @@
+/** The schema as numbered steps: the database's `user_version` is how many have been applied. Steps are only ever added. */
+
+/**
+ * A step that has been released is never edited, so it spells out what it needs instead of importing it. Times are ms
+ * since 1970. Partial indexes keep the hot questions (what is next, what is in flight) as small as their
+ * answer, whatever the length of the history; a query uses one only if it repeats the index's condition literally.
+ */
+export const MIGRATIONS: readonly string[] = [
+  `
+CREATE TABLE meta (
+  key TEXT PRIMARY KEY,
+  value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE runtimes (
+  id TEXT PRIMARY KEY,
+  daemon_id TEXT NOT NULL,
+  provider TEXT NOT NULL,
+  profile_id TEXT,
+  name TEXT NOT NULL,
+  version TEXT NOT NULL,
+  device_name TEXT NOT NULL,
+  position INTEGER NOT NULL,
+  status TEXT NOT NULL CHECK (status IN ('online', 'offline')),
+  last_seen_at INTEGER NOT NULL,
+  created_at INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX runtimes_builtin ON runtimes (daemon_id, provider) WHERE profile_id IS NULL;
+CREATE UNIQUE INDEX runtimes_profile ON runtimes (daemon_id, profile_id) WHERE profile_id IS NOT NULL;
+
+CREATE TABLE agents (
+  id TEXT PRIMARY KEY,
+  runtime_id TEXT NOT NULL UNIQUE REFERENCES runtimes (id) ON DELETE CASCADE,
+  name TEXT NOT NULL,
+  max_concurrent_tasks INTEGER NOT NULL DEFAULT 6 CHECK (max_concurrent_tasks BETWEEN 1 AND 50)
+) STRICT;
+
+CREATE TABLE threads (
+  id TEXT PRIMARY KEY,
+  title TEXT NOT NULL,
+  created_at INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE tasks (
+  id TEXT PRIMARY KEY,
+  thread_id TEXT NOT NULL REFERENCES threads (id),
+  agent_id TEXT NOT NULL REFERENCES agents (id),
+  runtime_id TEXT NOT NULL REFERENCES runtimes (id),
+  status TEXT NOT NULL CHECK (status IN (
+    'queued', 'deferred', 'dispatched', 'waiting_local_directory', 'running', 'completed', 'failed', 'cancelled'
+  )),
+  priority INTEGER NOT NULL,
+  prompt TEXT NOT NULL,
+  directory_mode TEXT NOT NULL,
+  directory_path TEXT,
+  permission TEXT NOT NULL,
+  model TEXT,
+  time_limit_ms INTEGER,
+  submitted_to TEXT,
+  attempt INTEGER NOT NULL DEFAULT 1,
+  max_attempts INTEGER NOT NULL DEFAULT 2,
+  retry_of TEXT REFERENCES tasks (id) ON DELETE SET NULL,
+  retry_reason TEXT,
+  force_fresh_session INTEGER NOT NULL DEFAULT 0,
+  session_id TEXT,
+  work_dir TEXT,
+  branch_name TEXT,
+  durable_work_dir TEXT,
+  retired_session_id TEXT,
+  output TEXT,
+  pr_url TEXT,
+  error TEXT,
+  failure_reason TEXT,
+  wait_reason TEXT,
+  lease_expires_at INTEGER,
+  fire_at INTEGER,
+  created_at INTEGER NOT NULL,
+  dispatched_at INTEGER,
+  started_at INTEGER,
+  completed_at INTEGER
+) STRICT;
+CREATE UNIQUE INDEX tasks_slot ON tasks (thread_id, agent_id)
+  WHERE status = 'queued' OR status = 'dispatched';
+CREATE INDEX tasks_queue ON tasks (runtime_id, agent_id, priority DESC, created_at, id) WHERE status = 'queued';
+CREATE INDEX tasks_deferred ON tasks (runtime_id, fire_at) WHERE status = 'deferred';
+CREATE INDEX tasks_active ON tasks (agent_id, thread_id, runtime_id)
+  WHERE status = 'dispatched' OR status = 'running' OR status = 'waiting_local_directory';
+CREATE INDEX tasks_ended ON tasks (completed_at)
+  WHERE status = 'completed' OR status = 'failed' OR status = 'cancelled';
+CREATE INDEX tasks_thread ON tasks (thread_id, agent_id);
+CREATE INDEX tasks_runtime ON tasks (runtime_id);
+CREATE INDEX tasks_created ON tasks (created_at);
+CREATE INDEX tasks_retry ON tasks (retry_of) WHERE retry_of IS NOT NULL;
+
+CREATE TABLE messages (
+  task_id TEXT NOT NULL REFERENCES tasks (id) ON DELETE CASCADE,
+  seq INTEGER NOT NULL,
+  type TEXT NOT NULL,
+  tool TEXT,
+  content TEXT,
+  input TEXT,
+  output TEXT,
+  call_id TEXT,
+  created_at INTEGER NOT NULL,
+  PRIMARY KEY (task_id, seq)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE usage (
+  task_id TEXT NOT NULL REFERENCES tasks (id) ON DELETE CASCADE,
+  provider TEXT NOT NULL,
+  model TEXT NOT NULL,
+  input_tokens INTEGER NOT NULL,
+  output_tokens INTEGER NOT NULL,
+  cache_read_tokens INTEGER NOT NULL,
+  cache_write_tokens INTEGER NOT NULL,
+  cost_usd_ticks INTEGER NOT NULL,
+  PRIMARY KEY (task_id, provider, model)
+) STRICT, WITHOUT ROWID;
+`,
+];

@@ -1,0 +1,88 @@
+/** What a daemon tells about a run besides its moves: messages, usage, the session, progress, and the end of a cancelled one. */
+import type { z } from "zod";
+import type { CancelAckRequest, WireMessage, WireUsage } from "../wire/payloads.ts";
+import type { Deps } from "./deps.ts";
+import { mayHappen } from "./sql.ts";
+
+/** OR IGNORE on (task, seq): a batch of unknown fate may be sent again. */
+const ADD_MESSAGE = `
+INSERT OR IGNORE INTO messages (task_id, seq, type, tool, content, input, output, call_id, created_at)
+VALUES (:task, :seq, :type, :tool, :content, :input, :output, :call, :now)`;
+
+/** Totals: the last report replaces what was there. */
+const PUT_USAGE = `
+INSERT INTO usage
+  (task_id, provider, model, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cost_usd_ticks)
+VALUES (:task, coalesce(:provider, (SELECT provider FROM runtimes WHERE id = (SELECT runtime_id FROM tasks WHERE id = :task))),
+  :model, :input, :output, :cacheRead, :cacheWrite, :cost)
+ON CONFLICT (task_id, provider, model) DO UPDATE SET
+  input_tokens = excluded.input_tokens, output_tokens = excluded.output_tokens,
+  cache_read_tokens = excluded.cache_read_tokens, cache_write_tokens = excluded.cache_write_tokens,
+  cost_usd_ticks = excluded.cost_usd_ticks`;
+
+const PIN_SESSION = `
+UPDATE tasks SET session_id = coalesce(:session, session_id), work_dir = coalesce(:workDir, work_dir)
+WHERE id = :id AND ${mayHappen("pin-session")} AND (status <> 'cancelled' OR session_id IS NULL)`;
+
+const CANCEL_ACK = `
+UPDATE tasks SET branch_name = coalesce(branch_name, :branch), durable_work_dir = coalesce(durable_work_dir, :durable),
+  error = coalesce(error, :error), failure_reason = coalesce(failure_reason, :reason)
+WHERE id = :id AND ${mayHappen("cancel-ack")}`;
+
+/** All of the batch or none, in any state of the task: the last words of a cancelled run come after its end. */
+export function addMessages(deps: Deps, taskId: string, { messages }: { messages: readonly WireMessage[] }): void {
+  deps.store.transaction(() => {
+    for (const message of messages) {
+      deps.store.run(ADD_MESSAGE, {
+        task: taskId,
+        seq: message.seq,
+        type: message.type,
+        tool: message.tool || null,
+        content: message.content || null,
+        input: message.input ? JSON.stringify(message.input) : null,
+        output: message.output || null,
+        call: message.call_id || null,
+        now: deps.clock.now(),
+      });
+    }
+    deps.store.afterCommit(() => deps.topics.notify(taskId));
+  });
+}
+
+export function putUsage(deps: Deps, taskId: string, { usage }: { usage: readonly WireUsage[] }): void {
+  deps.store.transaction(() => {
+    for (const entry of usage) {
+      deps.store.run(PUT_USAGE, {
+        task: taskId,
+        provider: entry.provider || null,
+        model: entry.model,
+        input: entry.input_tokens,
+        output: entry.output_tokens,
+        cacheRead: entry.cache_read_tokens,
+        cacheWrite: entry.cache_write_tokens,
+        cost: entry.cost_usd_ticks,
+      });
+    }
+  });
+}
+
+/** So that a crash can resume. Too late is no error. */
+export function pinSession(deps: Deps, taskId: string, pin: { sessionId: string; workDir: string }): void {
+  deps.store.run(PIN_SESSION, { id: taskId, session: pin.sessionId || null, workDir: pin.workDir || null });
+  deps.topics.notify(taskId);
+}
+
+/** The agent of a cancelled task has stopped. Fills what is still empty. */
+export function acknowledgeCancel(
+  deps: Deps,
+  taskId: string,
+  { ack }: { ack: z.infer<typeof CancelAckRequest> },
+): void {
+  deps.store.run(CANCEL_ACK, {
+    id: taskId,
+    branch: ack.branch_name || null,
+    durable: ack.durable_work_dir || null,
+    error: ack.error_message || null,
+    reason: ack.failure_reason || null,
+  });
+}

@@ -1,0 +1,123 @@
+/** Accepting a task from a user: which agent, which thread, and the one pending place they have together. */
+import type { CreateTask } from "../wire/control.ts";
+import type { Deps } from "./deps.ts";
+import type { TaskRecord } from "./records.ts";
+import { isPending } from "./sql.ts";
+import { UserRefusal } from "./user_refusal.ts";
+import { listChoices } from "./views.ts";
+
+export const PROMPT_LIMIT_BYTES = 4 * 1024 * 1024;
+/** A thread is called after the first line of its first prompt. */
+const TITLE_LENGTH = 80;
+
+const ADD_THREAD = "INSERT INTO threads (id, title, created_at) VALUES (:id, :title, :now)";
+
+const ADD_TASK = `
+INSERT INTO tasks
+  (id, thread_id, agent_id, runtime_id, status, priority, prompt, directory_mode, directory_path, permission, model,
+   time_limit_ms, submitted_to, created_at)
+VALUES (:id, :thread, :agent, :runtime, 'queued', :priority, :prompt, :mode, :path, :permission, :model,
+   :timeLimit, :instance, :now)
+ON CONFLICT DO NOTHING`;
+
+const PENDING_IN_THREAD = `
+SELECT id FROM tasks WHERE thread_id = :thread AND agent_id = :agent AND ${isPending()}`;
+
+interface Target {
+  readonly agentId: string;
+  readonly runtimeId: string;
+}
+
+/** Queues the task; its id. `resumed` is the task that `request.resume` named. Throws `UserRefusal`. */
+export function submitTask(
+  deps: Deps,
+  request: CreateTask,
+  context: { readonly instance: string | null; readonly resumed: TaskRecord | undefined },
+): string {
+  checkRequest(request);
+  const { store } = deps;
+  return store.transaction(() => {
+    const now = deps.clock.now();
+    const target = chooseAgent(deps, request.agent, context.resumed);
+    const thread = context.resumed?.thread_id ?? deps.random.uuid();
+    if (!context.resumed) store.run(ADD_THREAD, { id: thread, title: titleOf(request.prompt), now });
+    const id = deps.random.uuid();
+    const added = store.run(ADD_TASK, {
+      id,
+      thread,
+      agent: target.agentId,
+      runtime: target.runtimeId,
+      priority: request.priority ?? 0,
+      prompt: request.prompt,
+      mode: request.directory.mode,
+      path: request.directory.path ?? null,
+      permission: request.permission,
+      model: request.model || null,
+      timeLimit: request.time_limit_ms ?? null,
+      instance: request.submitted_by === "run" ? context.instance : null,
+      now,
+    });
+    if (added === 0) throw threadBusy(deps, { thread, agent: target.agentId });
+    const wakeup = { kind: "task-available", runtimeId: target.runtimeId, taskId: id } as const;
+    store.afterCommit(() => deps.wakeups.publish(wakeup));
+    return id;
+  });
+}
+
+function checkRequest(request: CreateTask): void {
+  const { prompt, directory } = request;
+  if (prompt.trim() === "") throw new UserRefusal("invalid_request", "Submitting a task failed: the prompt is empty");
+  const bytes = new TextEncoder().encode(prompt).length;
+  if (bytes > PROMPT_LIMIT_BYTES) {
+    throw new UserRefusal(
+      "invalid_request",
+      `Submitting a task failed: the prompt has ${bytes} bytes and may have ${PROMPT_LIMIT_BYTES}`,
+      "Put the text into a file in the task's directory and name the file in the prompt",
+    );
+  }
+  const absolute = directory.path?.startsWith("/") ?? false;
+  if (directory.mode !== "scratch" && !absolute) {
+    throw new UserRefusal(
+      "invalid_request",
+      `Submitting a task failed: the directory mode ${directory.mode} needs an absolute path, not ` +
+        `"${directory.path ?? ""}"`,
+    );
+  }
+}
+
+/** The one that was named; else the one that worked before; else the first that is online, or simply the first. */
+function chooseAgent(deps: Deps, name: string | undefined, resumed: TaskRecord | undefined): Target {
+  if (name === undefined && resumed) return { agentId: resumed.agent_id, runtimeId: resumed.runtime_id };
+  const agents = listChoices(deps);
+  if (agents.length === 0) {
+    throw new UserRefusal(
+      "no_agent",
+      "Submitting a task failed: there is no agent here",
+      "Install an agent CLI, or see which ones were skipped and why with: drover agents --all",
+    );
+  }
+  const named = name === undefined ? agents : agents.filter((agent) => agent.name === name);
+  const agent = named.find((one) => one.online) ?? named[0];
+  if (!agent) {
+    const names = [...new Set(agents.map((one) => one.name))].join(", ");
+    throw new UserRefusal(
+      "agent_unknown",
+      `Submitting a task failed: there is no agent "${name}"; there are: ${names}`,
+    );
+  }
+  return agent;
+}
+
+function titleOf(prompt: string): string {
+  const line = prompt.trim().split("\n", 1)[0] ?? "";
+  return line.length > TITLE_LENGTH ? `${line.slice(0, TITLE_LENGTH - 1)}…` : line;
+}
+
+function threadBusy(deps: Deps, place: { thread: string; agent: string }): UserRefusal {
+  const pending = deps.store.get<{ id: string }>(PENDING_IN_THREAD, place);
+  return new UserRefusal(
+    "thread_busy",
+    `Submitting a task failed: task ${pending?.id} of the same thread is waiting for its turn`,
+    "Wait until it has started, or cancel it",
+  );
+}

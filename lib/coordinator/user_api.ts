@@ -1,0 +1,125 @@
+/** The user API as HTTP routes under `/v1/`: what people and scripts ask of the embedded coordinator (shapes in wire/control). */
+import { type Context, Hono } from "hono";
+import { TASK_STATES } from "../core/task_state.ts";
+import { CreateTask } from "../wire/control.ts";
+import type { Deps } from "./deps.ts";
+import { followTask } from "./follow.ts";
+import type { TaskRecord } from "./records.ts";
+import { BadBody, readBody } from "./request_body.ts";
+import { isActive } from "./sql.ts";
+import { submitTask } from "./submit.ts";
+import { cancelTask } from "./transitions.ts";
+import { UserRefusal } from "./user_refusal.ts";
+import { listAgents, listMessages, listTasks, resolveTask, viewTask } from "./views.ts";
+
+const LIST_DEFAULT = 50;
+const LIST_LIMIT = 1_000;
+
+/** How many tasks of an instance are not over yet, and how many queued tasks it will not claim. */
+const QUEUE = `
+WITH open AS (
+  SELECT status, submitted_to FROM tasks INDEXED BY tasks_queue WHERE status = 'queued'
+  UNION ALL SELECT status, submitted_to FROM tasks INDEXED BY tasks_deferred WHERE status = 'deferred'
+  UNION ALL SELECT status, submitted_to FROM tasks INDEXED BY tasks_active WHERE ${isActive()})
+SELECT
+  count(*) FILTER (WHERE submitted_to = :instance) AS mine,
+  count(*) FILTER (WHERE submitted_to IS NOT :instance AND status = 'queued') AS others
+FROM open`;
+
+export function createUserApi(deps: Deps): Hono {
+  const app = new Hono();
+  app.notFound((c) =>
+    refuse(c, new UserRefusal("invalid_request", `There is no ${c.req.method} ${c.req.path} here`), 404)
+  );
+  app.onError((error, c) => {
+    if (error instanceof UserRefusal) return refuse(c, error);
+    if (error instanceof BadBody) return refuse(c, new UserRefusal("invalid_request", error.message));
+    deps.log.error("A call of a user failed", { method: c.req.method, path: c.req.path, error });
+    return refuse(
+      c,
+      new UserRefusal(
+        "store_failed",
+        `Using the task database failed: ${error.message}`,
+        "Nothing was changed; check free space and permissions, then try again",
+      ),
+    );
+  });
+  addTaskRoutes(app, deps);
+  app.get("/v1/agents", (c) => c.json({ agents: listAgents(deps) }));
+  app.get(
+    "/v1/queue",
+    (c) => c.json(deps.store.get<{ mine: number; others: number }>(QUEUE, { instance: instanceOf(c) })),
+  );
+  return app;
+}
+
+function addTaskRoutes(app: Hono, deps: Deps): void {
+  app.post("/v1/tasks", async (c) => {
+    const request = await readBody(c.req.raw, CreateTask);
+    const resumed = request.resume === undefined ? undefined : resolveTask(deps, request.resume);
+    const id = submitTask(deps, request, { instance: instanceOf(c), resumed });
+    return c.json(viewTask(deps, id), 201);
+  });
+  app.get("/v1/tasks", (c) => {
+    const limit = wholeNumber(c, "limit", { fallback: LIST_DEFAULT, min: 1, max: LIST_LIMIT });
+    return c.json({ tasks: listTasks(deps, { statuses: statusesOf(c), limit }) });
+  });
+  app.get("/v1/tasks/:id", (c) => c.json(viewTask(deps, named(deps, c).id)));
+  app.get("/v1/tasks/:id/messages", (c) => {
+    const since = wholeNumber(c, "since", { fallback: 0, min: 0 });
+    return c.json({ messages: listMessages(deps, { id: named(deps, c).id, since }) });
+  });
+  app.get("/v1/tasks/:id/follow", (c) => {
+    const { id } = named(deps, c);
+    const since = wholeNumber(c, "since", { fallback: lastEventId(c), min: 0 });
+    return new Response(followTask(deps, { id, since }, { signal: c.req.raw.signal }), {
+      headers: { "content-type": "text/event-stream", "cache-control": "no-store" },
+    });
+  });
+  app.post("/v1/tasks/:id/cancel", (c) => {
+    const { id } = named(deps, c);
+    cancelTask(deps, id);
+    return c.json(viewTask(deps, id));
+  });
+}
+
+function refuse(c: Context, refusal: UserRefusal, status: number = refusal.status): Response {
+  return c.json(refusal.body, status as 400);
+}
+
+function named(deps: Deps, c: Context): TaskRecord {
+  return resolveTask(deps, c.req.param("id") ?? "");
+}
+
+/** Which process the caller talks to, as far as it says. */
+function instanceOf(c: Context): string | null {
+  return c.req.header("x-drover-instance") || null;
+}
+
+function statusesOf(c: Context): string[] | undefined {
+  const wanted = c.req.query("status")?.split(",").map((one) => one.trim()).filter(Boolean);
+  if (!wanted?.length) return undefined;
+  const unknown = wanted.find((one) => !(TASK_STATES as readonly string[]).includes(one));
+  if (unknown !== undefined) {
+    throw new UserRefusal(
+      "invalid_request",
+      `Listing tasks failed: "${unknown}" is no status; use ${TASK_STATES.join(", ")}`,
+    );
+  }
+  return wanted;
+}
+
+/** A browser-style client that reconnects says where it was. Nonsense counts as nothing. */
+function lastEventId(c: Context): number {
+  const seq = Number(c.req.header("last-event-id") ?? 0);
+  return Number.isSafeInteger(seq) && seq > 0 ? seq : 0;
+}
+
+function wholeNumber(c: Context, name: string, rule: { fallback: number; min: number; max?: number }): number {
+  const text = c.req.query(name);
+  if (text === undefined) return rule.fallback;
+  const value = /^\d+$/.test(text) ? Number(text) : NaN;
+  const max = rule.max ?? Number.MAX_SAFE_INTEGER;
+  if (value >= rule.min && value <= max) return value;
+  throw new UserRefusal("invalid_request", `Invalid ${name}: "${text}"; use a whole number from ${rule.min} to ${max}`);
+}

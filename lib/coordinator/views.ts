@@ -1,0 +1,168 @@
+/** What users see: tasks, messages and agents in the shapes of the control socket. */
+import type { z } from "zod";
+import type { AgentView, MessageView, TaskUsage, TaskView } from "../wire/control.ts";
+import { isFresh } from "../core/lease.ts";
+import type { Deps } from "./deps.ts";
+import { type TaskRecord, userTime } from "./records.ts";
+import { isActive } from "./sql.ts";
+import { UserRefusal } from "./user_refusal.ts";
+
+type Viewed = TaskRecord & {
+  readonly agent_name: string;
+  readonly provider: string;
+  readonly retried_by: string | null;
+};
+
+const VIEW = `
+SELECT t.*, a.name AS agent_name, r.provider,
+  (SELECT id FROM tasks AS later WHERE later.retry_of = t.id) AS retried_by
+FROM tasks t JOIN agents a ON a.id = t.agent_id JOIN runtimes r ON r.id = t.runtime_id`;
+
+const LIST = `${VIEW}
+WHERE :statuses IS NULL OR t.status IN (SELECT value FROM json_each(:statuses))
+ORDER BY t.created_at DESC, t.rowid DESC LIMIT :limit`;
+
+const USAGE = `
+SELECT provider, model, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cost_usd_ticks
+FROM usage WHERE task_id = :id ORDER BY provider, model`;
+
+const MESSAGES = `
+SELECT seq, type, tool, content, input, output, call_id, created_at FROM messages
+WHERE task_id = :id AND seq > :since ORDER BY seq`;
+
+/** The order in which the daemon registered their runtimes. */
+const AGENT_ORDER = "ORDER BY r.position, r.created_at, a.name";
+
+const AGENTS = `
+SELECT a.name, r.provider, r.version, r.status, r.id AS runtime_id, r.last_seen_at,
+  a.max_concurrent_tasks,
+  (SELECT count(*) FROM tasks t INDEXED BY tasks_active WHERE t.agent_id = a.id AND ${isActive("t")}) AS running,
+  (SELECT count(*) FROM tasks t INDEXED BY tasks_queue WHERE t.runtime_id = r.id AND t.agent_id = a.id AND t.status = 'queued') AS queued
+FROM agents a JOIN runtimes r ON r.id = a.runtime_id
+${AGENT_ORDER}`;
+
+/** `undefined` when the task is gone. */
+export function viewTask(deps: Deps, id: string): TaskView | undefined {
+  const task = deps.store.get<Viewed>(`${VIEW} WHERE t.id = :id`, { id });
+  return task && toView(deps, task);
+}
+
+/** Newest first. Without `statuses`, all. */
+export function listTasks(deps: Deps, query: { statuses?: readonly string[]; limit: number }): TaskView[] {
+  const statuses = query.statuses ? JSON.stringify(query.statuses) : null;
+  return deps.store.all<Viewed>(LIST, { statuses, limit: query.limit }).map((task) => toView(deps, task));
+}
+
+function toView(deps: Deps, task: Viewed): TaskView {
+  const time = (ms: number | null) => ms === null ? null : userTime(ms);
+  return {
+    id: task.id,
+    thread_id: task.thread_id,
+    agent: task.agent_name,
+    provider: task.provider,
+    status: task.status,
+    prompt: task.prompt,
+    directory: {
+      mode: task.directory_mode,
+      ...(task.directory_path === null ? {} : { path: task.directory_path }),
+    },
+    permission: task.permission,
+    priority: task.priority,
+    attempt: task.attempt,
+    max_attempts: task.max_attempts,
+    retry_of: task.retry_of,
+    retried_by: task.retried_by,
+    created_at: userTime(task.created_at),
+    dispatched_at: time(task.dispatched_at),
+    started_at: time(task.started_at),
+    completed_at: time(task.completed_at),
+    output: task.output,
+    error: task.error,
+    failure_reason: task.failure_reason,
+    session_id: task.session_id,
+    work_dir: task.durable_work_dir ?? task.work_dir,
+    branch_name: task.branch_name,
+    progress: deps.progress.get(task.id) ?? task.wait_reason,
+    usage: deps.store.all<z.infer<typeof TaskUsage>>(USAGE, { id: task.id }),
+  };
+}
+
+/** In order of `seq`, those after `since`; only the first `limit` when it is given, a constant of the caller's. */
+export function listMessages(deps: Deps, query: { id: string; since: number; limit?: number }): MessageView[] {
+  const rows = deps.store.all<Omit<MessageView, "input" | "created_at"> & { input: string | null; created_at: number }>(
+    query.limit === undefined ? MESSAGES : `${MESSAGES} LIMIT ${query.limit}`,
+    { id: query.id, since: query.since },
+  );
+  return rows.map((row) => ({
+    ...row,
+    input: row.input === null ? null : JSON.parse(row.input),
+    created_at: userTime(row.created_at),
+  }));
+}
+
+/** In the order in which the daemon registered their runtimes. */
+export function listAgents(deps: Deps): AgentView[] {
+  const now = deps.clock.now();
+  return deps.store.all<AgentView & { last_seen_at: number }>(AGENTS).map(
+    ({ last_seen_at, ...agent }) => ({
+      ...agent,
+      status: agent.status === "online" && isFresh(last_seen_at, now) ? "online" : "offline",
+    }),
+  );
+}
+
+export interface AgentChoice {
+  readonly agentId: string;
+  readonly runtimeId: string;
+  readonly name: string;
+  readonly online: boolean;
+}
+
+const CHOICES = `
+SELECT a.id AS agentId, r.id AS runtimeId, a.name, r.status, r.last_seen_at
+FROM agents a JOIN runtimes r ON r.id = a.runtime_id
+${AGENT_ORDER}`;
+
+/** What a task may be given to, in the same order, without the counting that makes `listAgents` as slow as the queue is long. */
+export function listChoices(deps: Deps): AgentChoice[] {
+  const now = deps.clock.now();
+  return deps.store.all<Omit<AgentChoice, "online"> & { status: string; last_seen_at: number }>(CHOICES).map(
+    ({ status, last_seen_at, ...choice }) => ({ ...choice, online: status === "online" && isFresh(last_seen_at, now) }),
+  );
+}
+
+const ID_PREFIX = /^[0-9a-f-]{4,36}$/;
+
+/** The task whose id is or begins with `text`, at least 4 characters of it. Throws `UserRefusal`. */
+export function resolveTask(deps: Deps, text: string): TaskRecord {
+  const prefix = text.trim().toLowerCase();
+  if (!ID_PREFIX.test(prefix)) {
+    throw new UserRefusal(
+      "task_unknown",
+      `Looking up a task failed: "${text}" is not a task id or its first 4 or more characters`,
+      "See the ids with: drover tasks list",
+    );
+  }
+  // "g" comes after every character of an id, so this is a range on the primary key.
+  const found = deps.store.all<TaskRecord>("SELECT * FROM tasks WHERE id >= :from AND id < :to ORDER BY id LIMIT 6", {
+    from: prefix,
+    to: `${prefix}g`,
+  });
+  const [task, ...others] = found;
+  if (!task) {
+    throw new UserRefusal(
+      "task_unknown",
+      `Looking up a task failed: there is no task "${text}"`,
+      "See the ids with: drover tasks list",
+    );
+  }
+  if (others.length > 0) {
+    throw new UserRefusal(
+      "task_ambiguous",
+      `Looking up a task failed: "${text}" begins ${found.length > 5 ? "more than 5" : found.length} ids: ` +
+        found.slice(0, 5).map((one) => one.id).join(", "),
+      "Give more characters of the id",
+    );
+  }
+  return task;
+}

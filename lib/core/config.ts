@@ -1,0 +1,202 @@
+/** The settings: their keys, defaults and ranges, and how flag, environment and file are merged. */
+
+export interface Settings {
+  /** How many tasks run at once. */
+  readonly maxConcurrentTasks: number;
+  /** Wall-clock limit of a task in ms. */
+  readonly timeLimitMs: number;
+  /** Prompts, transcripts and finished tasks are kept this long. */
+  readonly retentionDays: number;
+  readonly logLevel: "debug" | "info" | "warning" | "error";
+}
+
+export type SettingSource = "flag" | "environment" | "file" | "default";
+
+/** A setting that cannot be used; the message names the key, its value, where it came from, and the range. */
+export class SettingError extends Error {
+  override readonly name = "SettingError";
+}
+
+interface Row<T> {
+  /** Dotted, as it stands in `config.json`. */
+  readonly key: string;
+  readonly variable: string;
+  readonly fallback: T;
+  readonly parse: (value: unknown) => T | undefined;
+  /** As it stands in the file and is shown to people; `parse` takes it back. */
+  readonly write: (value: T) => string | number;
+  readonly range: string;
+  /** All there is to choose from, where that is a handful of words. */
+  readonly choices?: readonly string[];
+}
+
+type Table = { readonly [K in keyof Settings]: Row<Settings[K]> };
+
+const LEVELS = ["debug", "info", "warning", "error"] as const;
+
+export const SETTINGS: Table = {
+  maxConcurrentTasks: {
+    key: "tasks.max_concurrent",
+    variable: "DROVER_MAX_CONCURRENT_TASKS",
+    fallback: 4,
+    parse: integer(1, 64),
+    write: (value) => value,
+    range: "a whole number from 1 to 64",
+  },
+  timeLimitMs: {
+    key: "tasks.time_limit",
+    variable: "DROVER_TASK_TIME_LIMIT",
+    fallback: 2 * 60 * 60_000,
+    parse: (value) => typeof value === "string" || typeof value === "number" ? parseDuration(String(value)) : undefined,
+    write: formatDuration,
+    range: "a duration such as 90s, 30m, 2h or 1d",
+  },
+  retentionDays: {
+    key: "retention.days",
+    variable: "DROVER_RETENTION_DAYS",
+    fallback: 30,
+    parse: integer(1, 3650),
+    write: (value) => value,
+    range: "a whole number of days from 1 to 3650",
+  },
+  logLevel: {
+    key: "log.level",
+    variable: "DROVER_LOG_LEVEL",
+    fallback: "info",
+    parse: (value) => LEVELS.find((level) => level === value),
+    write: (value) => value,
+    range: LEVELS.join(", "),
+    choices: LEVELS,
+  },
+};
+
+function integer(min: number, max: number): (value: unknown) => number | undefined {
+  return (value) => {
+    const number = typeof value === "string" && /^\d+$/.test(value) ? Number(value) : value;
+    return typeof number === "number" && Number.isInteger(number) && number >= min && number <= max
+      ? number
+      : undefined;
+  };
+}
+
+const UNITS: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** `90s`, `30m`, `2h`, `1d`, `500ms` in ms; `undefined` for anything else, zero included. */
+export function parseDuration(text: string): number | undefined {
+  const found = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(text.trim());
+  if (!found) return undefined;
+  const ms = Math.round(Number(found[1]) * UNITS[found[2]!]!);
+  return ms > 0 ? ms : undefined;
+}
+
+/** The inverse of `parseDuration`, in the largest unit that needs no fraction. */
+export function formatDuration(ms: number): string {
+  const units = Object.entries(UNITS).reverse();
+  const [unit, size] = units.find(([, size]) => ms % size === 0) ?? ["ms", 1];
+  return `${ms / size}${unit}`;
+}
+
+/** The name of the setting that has this key in `config.json`. */
+export function settingNamed(key: string): keyof Settings | undefined {
+  return SETTING_NAMES.find((name) => SETTINGS[name].key === key);
+}
+
+export interface SettingInputs {
+  readonly flags: Partial<Record<keyof Settings, string>>;
+  readonly env: Readonly<Record<string, string>>;
+  /** The parsed config file. */
+  readonly file: Readonly<Record<string, unknown>>;
+}
+
+/** Flag over environment over file over default. Throws `SettingError`. */
+export function mergeSettings(inputs: SettingInputs): Settings {
+  const entries = SETTING_NAMES.map((name) => {
+    const found = findSetting(name, inputs);
+    if (found.kind === "unusable") throw new SettingError(found.why);
+    return [name, found.value];
+  });
+  return Object.fromEntries(entries) as Settings;
+}
+
+/** What a setting is and where that comes from; `why` names the key, its value, the source and the range. */
+export type FoundSetting =
+  | { readonly kind: "usable"; readonly value: Settings[keyof Settings]; readonly source: SettingSource }
+  | { readonly kind: "unusable"; readonly given: unknown; readonly source: SettingSource; readonly why: string };
+
+/** The first source that says anything decides, also when what it says cannot be used. */
+export function findSetting(name: keyof Settings, inputs: SettingInputs): FoundSetting {
+  const row: Row<Settings[keyof Settings]> = rowOf(name);
+  const candidates: [source: SettingSource, where: string, given: unknown][] = [
+    ["flag", "the command line", inputs.flags[name]],
+    ["environment", `the variable ${row.variable}`, inputs.env[row.variable] || undefined],
+    ["file", "config.json", valueAt(inputs.file, row.key)],
+  ];
+  for (const [source, where, given] of candidates) {
+    if (given === undefined) continue;
+    const value = row.parse(given);
+    if (value !== undefined) return { kind: "usable", value, source };
+    const why = `Cannot use ${row.key} = ${JSON.stringify(given)} from ${where}: it must be ${row.range}`;
+    return { kind: "unusable", given, source, why };
+  }
+  return { kind: "usable", value: row.fallback, source: "default" };
+}
+
+/** Every setting, in the order of the table. */
+export const SETTING_NAMES = Object.keys(SETTINGS) as readonly (keyof Settings)[];
+
+/** A row without the type of its value, for whoever treats all alike. */
+export function rowOf(name: keyof Settings): Row<Settings[keyof Settings]> {
+  return SETTINGS[name] as unknown as Row<Settings[keyof Settings]>;
+}
+
+type Entries = Readonly<Record<string, unknown>>;
+
+function isEntries(value: unknown): value is Entries {
+  return value !== null && typeof value === "object" && !Array.isArray(value);
+}
+
+/** `a.b` of `{ "a": { "b": 1 } }` or of `{ "a.b": 1 }`. */
+export function valueAt(file: Entries, key: string): unknown {
+  if (Object.hasOwn(file, key)) return file[key];
+  return key.split(".").reduce<unknown>(
+    (at, part) => isEntries(at) && Object.hasOwn(at, part) ? at[part] : undefined,
+    file,
+  );
+}
+
+/**
+ * The file with one value more, or another one, and all else as it was. Throws `SettingError` where something that is no
+ * object stands in the way: it is somebody's, and to replace it would lose it.
+ */
+export function withValue(file: Entries, key: string, value: unknown): Entries {
+  const [first, ...rest] = Object.hasOwn(file, key) ? [key] : key.split(".");
+  if (rest.length === 0) return { ...file, [key]: value };
+  const inner = Object.hasOwn(file, first!) ? file[first!] : {};
+  if (!isEntries(inner)) {
+    const held = JSON.stringify(inner);
+    throw new SettingError(`Cannot put ${key} into config.json: "${first}" is ${held} there, and must be an object`);
+  }
+  return { ...file, [first!]: withValue(inner, rest.join("."), value) };
+}
+
+/** The file without one value, in either spelling, and without an object that held nothing else. */
+export function withoutValue(file: Entries, key: string): Entries {
+  const { [key]: _dropped, ...left } = file;
+  const [first, ...rest] = key.split(".");
+  const inner = left[first!];
+  if (rest.length === 0 || !isEntries(inner) || valueAt(inner, rest.join(".")) === undefined) return left;
+  const kept = withoutValue(inner, rest.join("."));
+  if (Object.keys(kept).length > 0) return { ...left, [first!]: kept };
+  const { [first!]: _emptied, ...others } = left;
+  return others;
+}
+
+/** Keys in the file that are no setting, each as short as it already tells: a misspelt one has no effect at all. */
+export function strangeKeys(file: Entries, prefix = ""): readonly string[] {
+  return Object.entries(file).flatMap(([part, value]) => {
+    const key = prefix + part;
+    if (settingNamed(key)) return [];
+    const leads = SETTING_NAMES.some((name) => SETTINGS[name].key.startsWith(`${key}.`));
+    return leads && isEntries(value) ? strangeKeys(value, `${key}.`) : [key];
+  });
+}

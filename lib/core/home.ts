@@ -1,0 +1,75 @@
+/** Where files are kept: the home, its layout, and the socket path that fits the platform's limit. */
+import type { Env } from "./ports.ts";
+
+export interface Home {
+  /** 0700, owned by the user. */
+  readonly root: string;
+  /** Holding it *is* being the daemon. Never deleted. */
+  readonly daemonLock: string;
+  readonly pidfile: string;
+  /** Serializes start, stop and restart of all terminals. Never deleted. */
+  readonly restartLock: string;
+  /** Who holds the restart lock, for those who wait. */
+  readonly restartHolder: string;
+  readonly runDirectory: string;
+  readonly logFile: string;
+  /** What a background daemon prints before and beside its log. */
+  readonly launchLog: string;
+  readonly config: string;
+  readonly daemonId: string;
+  readonly coordinatorDb: string;
+  readonly outboxDb: string;
+  readonly workspaces: string;
+  readonly transcripts: string;
+  readonly bin: string;
+}
+
+/** `DROVER_HOME`, else `~/.drover`. `undefined` when neither it nor `HOME` is an absolute path. */
+export function homeRoot(env: Env): string | undefined {
+  const set = env.DROVER_HOME || (env.HOME ? `${env.HOME}/.drover` : "");
+  return set.startsWith("/") ? set.replace(/\/+$/, "") || "/" : undefined;
+}
+
+export function homeLayout(root: string): Home {
+  const at = (name: string) => `${root}/${name}`;
+  return {
+    root,
+    daemonLock: at("daemon.lock"),
+    pidfile: at("daemon.json"),
+    restartLock: at("restart.lock"),
+    restartHolder: at("restart.json"),
+    runDirectory: at("run"),
+    logFile: at("logs/daemon.log"),
+    launchLog: at("logs/daemon.out"),
+    config: at("config.json"),
+    daemonId: at("daemon.id"),
+    coordinatorDb: at("coordinator.db"),
+    outboxDb: at("outbox.db"),
+    workspaces: at("workspaces"),
+    transcripts: at("transcripts"),
+    bin: at("bin"),
+  };
+}
+
+/** sun_path holds 104 bytes on macOS and 108 on Linux, with the closing NUL. */
+const MAX_SOCKET_BYTES = 103;
+
+export interface SocketPlace {
+  readonly path: string;
+  /** The directory to create with mode 0700 first, when it is not the home's own. */
+  readonly directory: string;
+}
+
+/**
+ * The control socket of one instance. Its name holds the instance id, so that no instance ever removes another's.
+ * Where the home's path is too long it goes into a private directory of the user's in the runtime directory.
+ */
+export function controlSocket(home: Home, instance: string, options: { uid: number; env: Env }): SocketPlace {
+  const name = `c-${instance.replaceAll("-", "").slice(0, 12)}.sock`;
+  const path = `${home.runDirectory}/${name}`;
+  if (new TextEncoder().encode(path).length <= MAX_SOCKET_BYTES) return { path, directory: home.runDirectory };
+  const runtime = options.env.XDG_RUNTIME_DIR;
+  const base = runtime && runtime.startsWith("/") && runtime.length <= 60 ? runtime : "/tmp";
+  const directory = `${base}/drover-${options.uid}`;
+  return { path: `${directory}/${name}`, directory };
+}

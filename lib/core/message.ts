@@ -1,0 +1,58 @@
+/** What an agent says while it runs (`AgentMessage`) and how a run ends (`Outcome`): no variant belongs to one CLI. */
+import type { FailureReason } from "./failure.ts";
+import type { ModelUsage } from "./model.ts";
+
+export type AgentMessage =
+  | { readonly kind: "text"; readonly text: string }
+  | { readonly kind: "thinking"; readonly text: string }
+  | {
+    readonly kind: "tool-use";
+    readonly tool: string;
+    readonly callId: string;
+    readonly input: Readonly<Record<string, unknown>>;
+  }
+  | {
+    readonly kind: "tool-result";
+    readonly tool: string;
+    readonly callId: string;
+    readonly output: string;
+    readonly isError: boolean;
+  }
+  /** The provider's session id, sent as soon as it is known so that a crash can resume. */
+  | { readonly kind: "session"; readonly sessionId: string }
+  /** Totals so far, replacing any earlier ones. */
+  | { readonly kind: "usage"; readonly usage: readonly ModelUsage[] }
+  | { readonly kind: "error"; readonly text: string };
+
+export type MessageKind = AgentMessage["kind"];
+
+/** A run has exactly one. */
+export type Outcome =
+  | { readonly kind: "completed"; readonly output: string; readonly sessionId?: string }
+  | {
+    readonly kind: "failed";
+    readonly reason: FailureReason;
+    /** For people: what happened, the current value, the end of stderr. */
+    readonly detail: string;
+    readonly sessionId?: string;
+  };
+
+/** Why a run was told to end before its agent was done; the typed `reason` of the run's AbortSignal. */
+export type StopReason =
+  | { readonly kind: "cancelled"; readonly by: "server" | "user" }
+  | { readonly kind: "time-limit"; readonly limitMs: number }
+  | { readonly kind: "gone" }
+  | { readonly kind: "shutdown" };
+
+/** The abort reason itself: an Error, because it travels through promises as a rejection. */
+export class StopError extends Error {
+  override readonly name = "StopError";
+  constructor(readonly stop: StopReason) {
+    super(`The run was stopped: ${stop.kind}`);
+  }
+}
+
+/** The stop reason an aborted signal carries; anything else that aborted it counts as a shutdown. */
+export function stopReasonOf(signal: AbortSignal): StopReason {
+  return signal.reason instanceof StopError ? signal.reason.stop : { kind: "shutdown" };
+}

@@ -1,0 +1,84 @@
+/** The nouns every part of drover shares: provider, runtime, task, claim, command line, work directory. */
+
+/** A protocol an agent CLI speaks; it selects the adapter. Families name protocols, never products. */
+export type Family = "claude-stream-json" | "plain-text";
+
+/** What a task may do to the files it sees. `read-only` is the agent CLI's own promise: its adapter asks for it. */
+export type Permission = "full" | "read-only";
+
+/**
+ * Where a task works: `in-place` in a directory of the user's, `worktree` in a git worktree of the repository that
+ * holds `path`, `scratch` in an empty directory of its own.
+ */
+export type DirectoryMode = "in-place" | "worktree" | "scratch";
+
+export interface DirectoryRequest {
+  readonly mode: DirectoryMode;
+  /** Absolute path of the user's directory; absent for `scratch`. */
+  readonly path?: string;
+}
+
+/** An agent CLI found working on this machine. */
+export interface Runtime {
+  /** The CLI's name: one row of the table in `agents/registry.ts`. */
+  readonly provider: string;
+  readonly family: Family;
+  /** Absolute path of the executable that PATH led to, links not followed: a launch follows the name, not a frozen target. */
+  readonly executable: string;
+  /** Arguments that come before the adapter's own. */
+  readonly fixedArgs: readonly string[];
+  /** What `--version` said, e.g. `2.1.328`; empty when the provider has none. */
+  readonly version: string;
+  /** What this CLI needs in its environment on this machine: from its row of the table, or from a runtime profile. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** A row of the provider table that is not usable here, and why: the text shown by `drover agents --all`. */
+export interface SkippedProvider {
+  readonly provider: string;
+  readonly why: SkipReason;
+  /** One line for people: the current value and what to do next. */
+  readonly detail: string;
+}
+
+export type SkipReason =
+  | "not-found"
+  | "not-executable"
+  | "version-probe-failed"
+  | "version-unreadable"
+  | "version-too-old"
+  | "not-supported"
+  | "demo-only";
+
+/** What is started for a task: no shell, prompts and secrets never in `args`. */
+export interface CommandLine {
+  readonly executable: string;
+  readonly args: readonly string[];
+  /** Added to the agent's environment. */
+  readonly env: Readonly<Record<string, string>>;
+  /** `pipe`: the adapter writes and closes it; `null`: the CLI gets /dev/null. */
+  readonly stdin: "pipe" | "null";
+}
+
+/** What an adapter needs to know of a task. */
+export interface AgentTask {
+  readonly id: string;
+  readonly prompt: string;
+  /** Absolute path the agent starts in. */
+  readonly cwd: string;
+  readonly permission: Permission;
+  readonly model?: string;
+  /** The provider's own session id to continue. */
+  readonly resumeSession?: string;
+}
+
+/** Tokens of one model over a whole run: totals, never increments. */
+export interface ModelUsage {
+  readonly model: string;
+  readonly inputTokens: number;
+  readonly outputTokens: number;
+  readonly cacheReadTokens: number;
+  readonly cacheWriteTokens: number;
+  /** In 1e-10 USD; 0 or less means unknown. */
+  readonly costUsdTicks: number;
+}

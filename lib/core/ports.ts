@@ -1,0 +1,282 @@
+/** The effects, as interfaces: everything drover needs from the machine. `lib/host/` implements each once. */
+
+export type Env = Readonly<Record<string, string>>;
+
+export interface Clock {
+  /** Wall clock, ms since 1970. For records that people or other machines read. */
+  now(): number;
+  /** Milliseconds on a clock that never goes back. For measuring. */
+  monotonic(): number;
+  /** Runs `fn` once after `ms`; disposing it before then means it never runs. Never keeps the process alive by itself. */
+  after(ms: number, fn: () => void): Disposable;
+  /** Resolves after `ms`; rejects with `signal.reason` as soon as the signal aborts. */
+  sleep(ms: number, options?: { signal?: AbortSignal }): Promise<void>;
+}
+
+export interface Random {
+  /** A version 4 UUID. */
+  uuid(): string;
+  /** `bytes` random bytes as lower-case hex. */
+  hex(bytes: number): string;
+  /** In [0, 1). */
+  fraction(): number;
+}
+
+export interface ChildExit {
+  /** The exit code; 128 + signal number when a signal ended it. */
+  readonly code: number;
+  readonly signal: string | null;
+}
+
+export interface SpawnRequest {
+  readonly executable: string;
+  readonly args: readonly string[];
+  readonly cwd: string;
+  /** The whole environment: nothing is inherited. */
+  readonly env: Env;
+  readonly stdin: "pipe" | "null";
+  /**
+   * Put into the child's environment as `DROVER_TASK_MARK` so that whatever it starts can be found again, even in
+   * sessions of its own. Unique per run.
+   */
+  readonly mark: string;
+}
+
+/** A running process group that we own. `stop()` or `settle()` must be called, once, on every path. */
+export interface Child {
+  readonly pid: number;
+  readonly stdin: WritableStream<Uint8Array> | null;
+  readonly stdout: ReadableStream<Uint8Array>;
+  /** The last bytes of stderr, at most 8 KiB, decoded. */
+  stderrTail(): string;
+  readonly exit: Promise<ChildExit>;
+  /**
+   * Ends everything the child started and waits for it: TERM to the group, `graceMs` (default 5,000), KILL to the
+   * group, then whatever still carries the mark, then at most 2 s for pipes that a grandchild may hold. Also right
+   * after a good end, where it costs one scan. Idempotent.
+   */
+  stop(options?: { graceMs?: number }): Promise<StopReport>;
+}
+
+export interface StopReport {
+  /** Pids that outlived the group and were found by the mark. */
+  readonly leftovers: readonly number[];
+  /** True when KILL was needed for the group. */
+  readonly killed: boolean;
+}
+
+export interface CommandResult {
+  readonly exit: ChildExit;
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly timedOut: boolean;
+}
+
+export interface Processes {
+  /** Throws `HostError` with code `not-found`, `not-executable` or `no-such-cwd` when nothing could be started. */
+  spawn(request: SpawnRequest): Child;
+  /** Runs a short command to its end; past `timeoutMs` it and all it started are killed. Output is capped at 1 MiB each. */
+  run(
+    command: { executable: string; args: readonly string[]; cwd?: string; env?: Env; stdin?: string },
+    options: { timeoutMs: number; signal?: AbortSignal },
+  ): Promise<CommandResult>;
+  /** Ends every process of this user whose environment has `DROVER_TASK_MARK` beginning with `prefix`; the pids it ended. */
+  endMarked(prefix: string): Promise<readonly number[]>;
+}
+
+export interface LaunchRequest {
+  readonly argv: readonly string[];
+  readonly cwd: string;
+  /** The whole environment. */
+  readonly env: Env;
+  /** What the process says goes to the end of this file from its first instruction on. */
+  readonly logFile: string;
+}
+
+/** A process that outlives us: in a session of its own, with nothing of our terminal. */
+export interface Launched {
+  readonly pid: number;
+  /** Settles if it ends while we still look. */
+  readonly exit: Promise<ChildExit>;
+}
+
+export interface Launcher {
+  /** Throws `HostError` when nothing could be started. */
+  launch(request: LaunchRequest): Launched;
+  /** Signals the very process that an identity was read from: looks again right before, and never signals another. */
+  signal(target: ProcessIdentity, name: "SIGTERM" | "SIGKILL"): "sent" | "gone";
+}
+
+export interface FileInfo {
+  readonly isFile: boolean;
+  readonly isDirectory: boolean;
+  readonly isSymlink: boolean;
+  readonly size: number;
+  /** Permission bits, e.g. 0o700. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly mtimeMs: number;
+  readonly dev: number;
+  readonly ino: number;
+}
+
+/** All paths absolute. Errors are `HostError`s with a code from `HostErrorCode`. */
+export interface Files {
+  readText(path: string): Promise<string>;
+  /**
+   * To a temporary name in the same directory, synced, renamed; mode 0600 unless told otherwise. `sync: false` for what
+   * a power cut may take, which costs some milliseconds less.
+   */
+  writeAtomic(path: string, text: string, options?: { mode?: number; sync?: boolean }): Promise<void>;
+  /** Appends, creating the file with mode 0600. */
+  append(path: string, text: string): Promise<void>;
+  /** Creates the directory and its parents with mode 0700. No error when it is there. */
+  makeDirectory(path: string): Promise<void>;
+  /** Removes a file or a whole directory; no error when there is none. */
+  remove(path: string): Promise<void>;
+  /** `undefined` when there is nothing. Follows links unless `link` is set. */
+  stat(path: string, options?: { link?: boolean }): Promise<FileInfo | undefined>;
+  realPath(path: string): Promise<string>;
+  /** Names, sorted. */
+  list(path: string): Promise<string[]>;
+  chmod(path: string, mode: number): Promise<void>;
+}
+
+/** An advisory lock on a file (flock): freed by the kernel when its holder dies. Never deletes the file. */
+export interface Lock extends Disposable {
+  readonly path: string;
+  release(): void;
+}
+
+export interface Locks {
+  /** At once: the lock, or `undefined` when somebody holds it. */
+  tryLock(path: string): Promise<Lock | undefined>;
+  /** Polls until the lock is free; `undefined` when `timeoutMs` has passed. */
+  lock(path: string, options: { timeoutMs: number; signal?: AbortSignal }): Promise<Lock | undefined>;
+}
+
+export type Fetch = (request: Request) => Promise<Response>;
+
+export interface UnixServer {
+  readonly path: string;
+  close(): Promise<void>;
+}
+
+export interface UnixClient extends Disposable {
+  readonly fetch: Fetch;
+}
+
+export interface Network {
+  /** Proxies of the environment are ignored for loopback. */
+  readonly fetch: Fetch;
+  /** HTTP on a Unix socket with mode 0600; never a TCP port. Throws `HostError` `address-in-use`. */
+  serveUnix(path: string, handler: (request: Request) => Response | Promise<Response>): UnixServer;
+  unixClient(path: string): UnixClient;
+}
+
+export type SignalName = "SIGINT" | "SIGTERM" | "SIGHUP";
+
+export interface Signals {
+  on(names: readonly SignalName[], handler: (name: SignalName) => void): Disposable;
+}
+
+/** What tells one process from every other that ever had its pid. */
+export interface ProcessIdentity {
+  readonly pid: number;
+  /** Start time as the kernel counts it; opaque, compared for equality only. */
+  readonly startTicks: string;
+  /** Of the running system; opaque. */
+  readonly bootId: string;
+}
+
+export interface SystemInfo {
+  readonly os: "linux" | "darwin";
+  readonly arch: string;
+  readonly hostname: string;
+  readonly uid: number;
+  /** The environment drover was started with, after the clean-up in the first lines of main. */
+  readonly env: Env;
+  readonly cwd: string;
+  /** The argv that runs this program again. */
+  readonly selfCommand: readonly string[];
+  /** True in the executable made by `deno compile`. */
+  readonly compiled: boolean;
+  readonly denoVersion: string;
+  self(): ProcessIdentity;
+  /** Identity of a live process; `undefined` when there is none (a zombie is none). */
+  identityOf(pid: number): ProcessIdentity | undefined;
+}
+
+export type LogFields = Readonly<Record<string, unknown>>;
+
+/** A constant sentence and fields. Secrets are redacted on the way out. */
+export interface Logger {
+  debug(message: string, fields?: LogFields): void;
+  info(message: string, fields?: LogFields): void;
+  warn(message: string, fields?: LogFields): void;
+  error(message: string, fields?: LogFields): void;
+  critical(message: string, fields?: LogFields): void;
+}
+
+export interface LogSetup {
+  /** Where records go: a rotated JSON-lines file, stderr as text, or both; nothing when neither is set. */
+  readonly file?: string;
+  readonly stderr?: boolean;
+  readonly level: "debug" | "info" | "warning" | "error";
+}
+
+export interface Logs {
+  getLogger(name: string): Logger;
+  /** Starts writing; disposing flushes and stops. Before it records are dropped. */
+  setup(options: LogSetup): Promise<AsyncDisposable>;
+}
+
+export interface Terminal {
+  readonly isTerminal: boolean;
+  /** Null where `NO_COLOR` is set or stdout is no terminal. */
+  readonly color: boolean;
+  /** Never throws: a closed or full output is ignored, as nobody is there to tell. */
+  out(text: string): void;
+  err(text: string): void;
+  /** The whole of stdin as text, capped; throws `HostError` `too-large` beyond `maxBytes`. */
+  readAllInput(maxBytes: number): Promise<string>;
+  readonly inputIsTerminal: boolean;
+  readonly stdin: ReadableStream<Uint8Array>;
+  /** Raw bytes to stdout, awaited (for programs that speak a protocol there). */
+  write(bytes: Uint8Array): Promise<void>;
+}
+
+export interface Host {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly processes: Processes;
+  readonly launcher: Launcher;
+  readonly files: Files;
+  readonly locks: Locks;
+  readonly network: Network;
+  readonly signals: Signals;
+  readonly system: SystemInfo;
+  readonly logs: Logs;
+  readonly terminal: Terminal;
+}
+
+export type HostErrorCode =
+  | "not-found"
+  | "exists"
+  | "permission"
+  | "read-only"
+  | "no-space"
+  | "not-executable"
+  | "no-such-cwd"
+  | "address-in-use"
+  | "refused"
+  | "too-large"
+  | "other";
+
+/** An effect that failed, with the one thing callers branch on. The message names the action, the subject and the cause. */
+export class HostError extends Error {
+  override readonly name = "HostError";
+  constructor(readonly code: HostErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+  }
+}

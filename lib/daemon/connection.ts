@@ -1,0 +1,37 @@
+/** What the loops share about one connection: its client, its registered runtimes, its wake-ups, its delivery. */
+import type { Runtime } from "../core/model.ts";
+import type { WireClient } from "../wire/client.ts";
+import type { Delivery } from "./delivery.ts";
+
+/** A hint that something is worth looking at; losing all of them costs latency and never work. */
+export interface Wakeup {
+  readonly kind: "task-available" | "task-changed";
+  readonly runtimeId?: string;
+  readonly taskId?: string;
+}
+
+export interface Wakeups {
+  subscribe(signal: AbortSignal): AsyncIterable<Wakeup>;
+}
+
+/** One (workspace, runtime) as the server knows it. */
+export interface RegisteredRuntime {
+  readonly id: string;
+  readonly workspace: string;
+  readonly name: string;
+  readonly runtime: Runtime;
+}
+
+export interface Connection {
+  readonly name: string;
+  readonly client: WireClient;
+  readonly wakeups: Wakeups;
+  readonly delivery: Delivery;
+  /** By the server's id. */
+  readonly runtimes: Map<string, RegisteredRuntime>;
+  /** What the server said it can do beyond the protocol. */
+  serverCapabilities: readonly string[];
+  /** `refused`: the last registration failed with a definite answer; `why` says how. */
+  state: "connecting" | "connected" | "refused";
+  why: string;
+}

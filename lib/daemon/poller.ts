@@ -1,0 +1,154 @@
+/** The poller: asks for as many tasks as there are free slots, when a hint comes, a slot frees, or the interval is over. */
+import { type Budget, claimBudget, rotate } from "../core/claim_budget.ts";
+import type { Clock, Logger } from "../core/ports.ts";
+import type { ClaimedTask } from "../wire/payloads.ts";
+import type { Connection } from "./connection.ts";
+import type { Pool, Slot } from "./pool.ts";
+
+/** The interval is a safety net under the wake-ups (wire protocol 0.6). */
+const POLL_MS = 30_000;
+/** After a claim that failed: soon enough for a short outage, seldom enough for a long one. */
+const FAILED_POLL_MS = 5_000;
+
+export interface PollerOptions {
+  readonly connections: readonly Connection[];
+  readonly pool: Pool;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly daemonId: string;
+  /** Only tasks submitted through this instance (the in-process `run`). */
+  readonly submittedTo?: string;
+  readonly claimsOpen: () => boolean;
+  readonly outboxDegraded: () => boolean;
+  /** Whether the daemon has this task already: a late answer can bring one twice (wire protocol, trap 11). */
+  readonly isActive: (taskId: string) => boolean;
+  readonly run: (task: ClaimedTask, connection: Connection, slot: Slot) => void;
+}
+
+export interface Poller {
+  /** Something may have changed: look at once. */
+  nudge(): void;
+  /** Why nothing is being claimed at this moment, for the status; `undefined` while it may claim. */
+  holding(): Extract<Budget, { kind: "hold" }>["why"] | undefined;
+  readonly lastClaimAt: number;
+  run(signal: AbortSignal): Promise<void>;
+}
+
+export function createPoller(options: PollerOptions): Poller {
+  return new BatchPoller(options);
+}
+
+class BatchPoller implements Poller {
+  readonly #options: PollerOptions;
+  #wake: (() => void) | undefined;
+  #nudged = false;
+  /** Moves by one with each round that asked anybody: rounds without a free slot must not shift the order. */
+  #turn = 0;
+  /** The same per connection, over its runtimes. */
+  readonly #turns = new Map<string, number>();
+  lastClaimAt = 0;
+
+  constructor(options: PollerOptions) {
+    this.#options = options;
+  }
+
+  nudge(): void {
+    this.#nudged = true;
+    this.#wake?.();
+  }
+
+  holding(): Extract<Budget, { kind: "hold" }>["why"] | undefined {
+    // Slots that a claim on its way may fill are being claimed for, which is no holding back.
+    const budget = this.#budget({ claiming: 0 });
+    return budget.kind === "hold" ? budget.why : undefined;
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    using _free = this.#options.pool.onFree(() => this.nudge());
+    while (!signal.aborted) {
+      this.#nudged = false;
+      const round = await this.#round(signal);
+      if (round === "filled") continue;
+      await this.#wait(round === "failed" ? FAILED_POLL_MS : POLL_MS, signal);
+    }
+  }
+
+  /** Whether every slot asked for was filled (so that there may be more), or a call failed. */
+  async #round(signal: AbortSignal): Promise<"filled" | "done" | "failed"> {
+    let asked = false;
+    let failed = false;
+    let filled = false;
+    for (const connection of rotate(this.#options.connections, this.#turn)) {
+      const budget = this.#budget();
+      if (budget.kind === "hold" || connection.runtimes.size === 0) continue;
+      const turn = this.#turns.get(connection.name) ?? 0;
+      this.#turns.set(connection.name, turn + 1);
+      const runtimeIds = rotate([...connection.runtimes.keys()], turn);
+      asked = true;
+      const claimed = await this.#claim(connection, runtimeIds, budget.max, signal);
+      if (claimed === undefined) failed = true;
+      // At most one task per agent comes with each answer, so any task at all is a reason to ask again.
+      else if (claimed > 0) filled = true;
+    }
+    if (asked) this.#turn++;
+    return filled ? "filled" : failed ? "failed" : "done";
+  }
+
+  async #claim(
+    connection: Connection,
+    runtimeIds: readonly string[],
+    maxTasks: number,
+    signal: AbortSignal,
+  ): Promise<number | undefined> {
+    const { pool, clock, log, daemonId, submittedTo, isActive, run } = this.#options;
+    // The slot comes before the claim: what is claimed always has a place to run.
+    using reservation = pool.reserve(maxTasks);
+    const result = await connection.client.claim({ daemonId, runtimeIds, maxTasks, submittedTo }, { signal });
+    if (result.kind !== "ok") {
+      if (!signal.aborted) log.warn("claim failed", { connection: connection.name, why: result.detail });
+      return undefined;
+    }
+    if (result.value.length > 0) this.lastClaimAt = clock.now();
+    let taken = 0;
+    for (const task of result.value) {
+      if (isActive(task.id)) {
+        log.warn("a task came twice, the second delivery is ignored", { task: task.id });
+        continue;
+      }
+      const slot = reservation.take();
+      if (!slot) {
+        log.warn("server sent more tasks than were asked for, it will offer this one again", { task: task.id });
+        continue;
+      }
+      taken++;
+      run(task, connection, slot);
+    }
+    return taken;
+  }
+
+  #budget({ claiming = this.#options.pool.claiming } = {}): Budget {
+    const { pool, claimsOpen, outboxDegraded } = this.#options;
+    return claimBudget({
+      slots: pool.size,
+      running: pool.running,
+      claiming,
+      claimsOpen: claimsOpen(),
+      outboxDegraded: outboxDegraded(),
+    });
+  }
+
+  #wait(ms: number, signal: AbortSignal): Promise<void> {
+    if (this.#nudged || signal.aborted) return Promise.resolve();
+    return new Promise((resolve) => {
+      const done = () => {
+        timer[Symbol.dispose]();
+        signal.removeEventListener("abort", done);
+        this.#wake = undefined;
+        resolve();
+      };
+      const timer = this.#options.clock.after(ms, done);
+      signal.addEventListener("abort", done, { once: true });
+      this.#wake = done;
+    });
+  }
+}

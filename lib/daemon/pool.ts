@@ -1,0 +1,86 @@
+/** The pool: N numbered slots, who is in them, and who waits for one to come free. */
+
+export interface Slot extends Disposable {
+  /** 0 … N-1; stable for the slot's life, shown to the agent. */
+  readonly index: number;
+}
+
+export interface Pool {
+  readonly size: number;
+  readonly running: number;
+  /** Free slots promised to claim calls on their way. */
+  readonly claiming: number;
+  /** Promises `count` slots to a claim; disposing it gives back what was not taken. */
+  reserve(count: number): Reservation;
+  /** Called whenever a slot comes free. */
+  onFree(listener: () => void): Disposable;
+}
+
+export interface Reservation extends Disposable {
+  /** Turns one promised slot into a taken one. `undefined` when the server sent more tasks than were asked for. */
+  take(): Slot | undefined;
+}
+
+export function createPool(size: number): Pool {
+  return new SlotPool(size);
+}
+
+class SlotPool implements Pool {
+  readonly size: number;
+  readonly #taken = new Set<number>();
+  readonly #listeners = new Set<() => void>();
+  #claiming = 0;
+
+  constructor(size: number) {
+    this.size = size;
+  }
+
+  get running(): number {
+    return this.#taken.size;
+  }
+
+  get claiming(): number {
+    return this.#claiming;
+  }
+
+  reserve(count: number): Reservation {
+    const free = this.size - this.#taken.size - this.#claiming;
+    if (count > free) throw new RangeError(`Cannot reserve ${count} slots: ${free} of ${this.size} are free`);
+    let left = count;
+    this.#claiming += count;
+    return {
+      take: () => {
+        if (left === 0) return undefined;
+        left--;
+        this.#claiming--;
+        return this.#take();
+      },
+      [Symbol.dispose]: () => {
+        this.#claiming -= left;
+        left = 0;
+      },
+    };
+  }
+
+  onFree(listener: () => void): Disposable {
+    this.#listeners.add(listener);
+    return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
+  }
+
+  #take(): Slot {
+    let index = 0;
+    while (this.#taken.has(index)) index++;
+    this.#taken.add(index);
+    let held = true;
+    return {
+      index,
+      [Symbol.dispose]: () => {
+        // A second time the number may be another's.
+        if (!held) return;
+        held = false;
+        this.#taken.delete(index);
+        for (const listener of this.#listeners) listener();
+      },
+    };
+  }
+}

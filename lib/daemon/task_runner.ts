@@ -1,0 +1,384 @@
+/** The task runner: one claimed task from directory to outcome, with exactly one report and no process left behind. */
+import type { AgentIo, Backend } from "../agents/backend.ts";
+import { agentEnv } from "../core/agent_env.ts";
+import type { Home } from "../core/home.ts";
+import { LEASE } from "../core/lease.ts";
+import { type Outcome, StopError, type StopReason, stopReasonOf } from "../core/message.ts";
+import type { AgentTask, Family } from "../core/model.ts";
+import { type Child, type Clock, type Env, type Files, HostError } from "../core/ports.ts";
+import type { Logger, Processes, Random } from "../core/ports.ts";
+import type { ClaimedTask, WireMessage } from "../wire/payloads.ts";
+import type { Connection, RegisteredRuntime } from "./connection.ts";
+import { createPump, type MessagePump } from "./message_pump.ts";
+import type { Outbox, OutboxKind } from "./outbox.ts";
+import type { Slot } from "./pool.ts";
+import { reportOf, usageBody } from "./report.ts";
+import { createStatusWatch, type StatusWatch, stopReasonFor } from "./status_watch.ts";
+import { reportStart } from "./task_start.ts";
+import { createTranscript, type Transcript } from "./transcript.ts";
+import { prepareWorkdir, type Workdir, WorkdirError } from "./workdir.ts";
+
+/** What all runs of a daemon share. */
+export interface RunnerContext {
+  readonly home: Home;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly files: Files;
+  readonly processes: Processes;
+  readonly log: Logger;
+  readonly outbox: Outbox;
+  readonly backendFor: (family: Family) => Backend;
+  /** Environment that agents inherit. */
+  readonly env: Env;
+  readonly sessionVariables: readonly string[];
+  /** Beginning of the mark of every process this instance starts; the task id follows. */
+  readonly markPrefix: string;
+  /** Wall-clock limit of a run in ms, unless the task brings its own. */
+  readonly timeLimitMs: number;
+}
+
+export type RunStage = "preparing" | "starting" | "running" | "reporting";
+
+export interface RunView {
+  readonly task: string;
+  readonly agent: string;
+  readonly provider: string;
+  readonly stage: RunStage;
+  readonly slot: number;
+  readonly since: number;
+  readonly pid: number | null;
+  readonly messages: number;
+  readonly workdir: string;
+}
+
+export interface TaskRun {
+  /** Resolves when the report is durable and delivered (or given up waiting for), and every process is gone. */
+  readonly done: Promise<void>;
+  /** Something about the task may have changed on the server: look now. */
+  checkStatus(): void;
+  stop(reason: StopReason): void;
+  view(): RunView;
+}
+
+/** How long an agent may take to end by itself after its outcome. */
+const LAST_WORDS_MS = 2_000;
+/** How long a slot waits for its report to be delivered before the outbox carries it on alone. */
+const DELIVERY_WAIT_MS = 30_000;
+
+export function runTask(
+  context: RunnerContext,
+  claim: { task: ClaimedTask; connection: Connection; slot: Slot },
+): TaskRun {
+  return new Run(context, claim.task, claim.connection, claim.slot);
+}
+
+class Run implements TaskRun {
+  readonly done: Promise<void>;
+  readonly #context: RunnerContext;
+  readonly #task: ClaimedTask;
+  readonly #connection: Connection;
+  readonly #slot: Slot;
+  readonly #stop = new AbortController();
+  readonly #pump: MessagePump;
+  readonly #transcript: Transcript;
+  readonly #since: number;
+  #registered: RegisteredRuntime | undefined;
+  #workdir: Workdir = { path: "", reused: false };
+  #stage: RunStage = "preparing";
+  #child: Child | undefined;
+  readonly #watch: StatusWatch;
+
+  constructor(context: RunnerContext, task: ClaimedTask, connection: Connection, slot: Slot) {
+    this.#context = context;
+    this.#task = task;
+    this.#connection = connection;
+    this.#slot = slot;
+    this.#since = context.clock.now();
+    this.#transcript = createTranscript(`${context.home.transcripts}/${encodeURIComponent(task.id)}.jsonl`, context);
+    this.#pump = createPump({
+      clock: context.clock,
+      emit: (messages) => this.#emit(messages),
+      onSession: (id) => this.#put("session", { session_id: id, work_dir: this.#workdir.path }),
+    });
+    this.#watch = createStatusWatch(connection.client, task.id, {
+      clock: context.clock,
+      onStop: (reason) => this.stop(reason),
+    });
+    this.done = this.#run();
+  }
+
+  checkStatus(): void {
+    this.#watch.look();
+  }
+
+  stop(reason: StopReason): void {
+    if (!this.#stop.signal.aborted) this.#stop.abort(new StopError(reason));
+  }
+
+  view(): RunView {
+    return {
+      task: this.#task.id,
+      agent: this.#task.agent?.name ?? "",
+      provider: this.#registered?.runtime.provider ?? "",
+      stage: this.#stage,
+      slot: this.#slot.index,
+      since: this.#since,
+      pid: this.#child?.pid ?? null,
+      messages: this.#pump.count,
+      workdir: this.#workdir.path,
+    };
+  }
+
+  async #run(): Promise<void> {
+    const { log, clock } = this.#context;
+    const task = this.#task.id;
+    using _slot = this.#slot;
+    try {
+      const outcome = await this.#outcome();
+      this.#stage = "reporting";
+      if (outcome) await this.#report(outcome);
+    } catch (error) {
+      // A defect of ours must not leave the task without an outcome.
+      log.error("run failed unexpectedly", { task, error: (error as Error).stack ?? String(error) });
+      await this.#child?.stop().catch((why) => log.error("agent could not be ended", { task, error: String(why) }));
+      this.#pump.close();
+      this.#put("fail", { error: `The run failed inside drover: ${(error as Error).message}` });
+    }
+    this.#pump.close();
+    await this.#transcript.close();
+    await this.#settle();
+    log.info("task left its slot", { task, ms: clock.now() - this.#since });
+  }
+
+  /** The slot stays taken until the server knows, so that its caps and ours agree; on disk is enough after a while. */
+  async #settle(): Promise<void> {
+    const { outbox } = this.#context;
+    const { delivery } = this.#connection;
+    while (!(await delivery.settled(this.#task.id, { timeoutMs: DELIVERY_WAIT_MS }))) {
+      if (delivery.closed || !outbox.degraded || outbox.persist()) return;
+    }
+  }
+
+  /** `undefined`: nothing was started and nobody is to be told. */
+  async #outcome(): Promise<Outcome | undefined> {
+    const refusal = this.#identityGate();
+    if (refusal) return refusal;
+    const scope = new AbortController();
+    const background = [this.#watch.run(scope.signal), this.#renewLease(scope.signal)];
+    try {
+      const prepared = await this.#prepare();
+      if (prepared) return prepared;
+      this.#stage = "starting";
+      const verdict = await reportStart(this.#connection.client, this.#task.id, {
+        ...this.#context,
+        signal: this.#stop.signal,
+      });
+      if (this.#stop.signal.aborted) return stopped(this.#stop.signal);
+      if (verdict.kind === "drop") {
+        this.#context.log.warn("task was not started", { task: this.#task.id, why: verdict.why });
+        return undefined;
+      }
+      if (verdict.kind === "unknown") {
+        return failed("runtime_recovery", `Nobody could say whether the start was accepted: ${verdict.why}`);
+      }
+      if (verdict.kind === "refused") return failed("agent_error.unknown", `Start was refused: ${verdict.why}`);
+      this.#stage = "running";
+      return await this.#execute();
+    } finally {
+      scope.abort();
+      await Promise.all(background);
+    }
+  }
+
+  /** Refuses what must never be run (wire protocol 1.4): a task that is not certainly ours, or without its own token. */
+  #identityGate(): Outcome | undefined {
+    const { id, workspace_id, agent, agent_id, auth_token, runtime_id } = this.#task;
+    // Both ids become names of directories, where "../.." would lead out of the home.
+    const plain = [id, workspace_id].every((name) => /^[\w-]+$/.test(name));
+    if (!plain || !agent || agent.id !== agent_id || !auth_token.startsWith("mat_")) {
+      return failed("invalid_task_identity", "The claim names no workspace, no agent of its own, or no task token");
+    }
+    this.#registered = this.#connection.runtimes.get(runtime_id);
+    if (!this.#registered) return failed("runtime_offline", `This daemon has no runtime ${runtime_id} any more`);
+    return undefined;
+  }
+
+  async #prepare(): Promise<Outcome | undefined> {
+    const { home, clock } = this.#context;
+    using _limit = clock.after(
+      LEASE.prepareLimitMs,
+      () => this.stop({ kind: "time-limit", limitMs: LEASE.prepareLimitMs }),
+    );
+    try {
+      this.#workdir = await prepareWorkdir(this.#task, home, { ...this.#context, signal: this.#stop.signal });
+    } catch (error) {
+      if (this.#stop.signal.aborted) return stopped(this.#stop.signal);
+      if (error instanceof WorkdirError || error instanceof HostError) {
+        return failed("local_directory_error", error.message);
+      }
+      throw error;
+    }
+    return this.#stop.signal.aborted ? stopped(this.#stop.signal) : undefined;
+  }
+
+  async #execute(): Promise<Outcome> {
+    const { clock, processes, backendFor, timeLimitMs, log } = this.#context;
+    const { runtime } = this.#registered!;
+    const backend = backendFor(runtime.family);
+    const agentTask = this.#agentTask();
+    const command = backend.commandFor(runtime, agentTask);
+    const signal = this.#stop.signal;
+    let child: Child;
+    try {
+      child = processes.spawn({
+        executable: command.executable,
+        args: command.args,
+        cwd: this.#workdir.path,
+        env: this.#environment(command.env),
+        stdin: command.stdin,
+        mark: `${this.#context.markPrefix}${this.#task.id}`,
+      });
+    } catch (error) {
+      if (!(error instanceof HostError)) throw error;
+      const missing = error.code === "not-found" || error.code === "not-executable";
+      return failed(missing ? "agent_error.runtime_missing_executable" : "agent_error.process_failure", error.message);
+    }
+    this.#child = child;
+    const limitMs = this.#task.time_limit_ms > 0 ? this.#task.time_limit_ms : timeLimitMs;
+    using limit = clock.after(limitMs, () => this.stop({ kind: "time-limit", limitMs }));
+    // Said now and not with the session, which some agents reveal only at their end.
+    this.#put("session", { session_id: "", work_dir: this.#workdir.path });
+    log.info("agent started", { task: this.#task.id, provider: runtime.provider, pid: child.pid });
+    const onAbort = () => void child.stop();
+    signal.addEventListener("abort", onAbort, { once: true });
+    // What it left behind may hold its output open: waiting for the end of that would be waiting for ever. That the
+    // stop worked is asked for below, where it is awaited.
+    void child.exit.then(() => child.stop()).catch(() => {});
+    try {
+      if (signal.aborted) onAbort();
+      const io: AgentIo = {
+        stdin: child.stdin,
+        stdout: child.stdout,
+        stderrTail: () => child.stderrTail(),
+        exit: child.exit,
+      };
+      const session = backend.run(io, agentTask, signal);
+      for await (const message of session.messages) this.#pump.push(message);
+      const outcome = await session.outcome;
+      // Its time does not run on while it leaves: what is done is done.
+      limit[Symbol.dispose]();
+      return outcome;
+    } finally {
+      signal.removeEventListener("abort", onAbort);
+      if (!signal.aborted) await this.#leaveToEnd(child);
+      const report = await child.stop();
+      if (report.leftovers.length > 0) {
+        log.warn("processes the agent left behind were ended", { task: this.#task.id, pids: report.leftovers });
+      }
+    }
+  }
+
+  /** An agent that has said its last word may still be saving its session; one that stays is ended. */
+  async #leaveToEnd(child: Child): Promise<void> {
+    const { clock } = this.#context;
+    const waiting = new AbortController();
+    await Promise.race([child.exit, clock.sleep(LAST_WORDS_MS, { signal: waiting.signal }).catch(() => {})]);
+    waiting.abort();
+  }
+
+  #agentTask(): AgentTask {
+    const { prior_session_id: prior, prompt, permission, agent, id } = this.#task;
+    const resume = prior !== "" && this.#workdir.reused;
+    const note = prior !== "" && !resume
+      ? "(The earlier session of this conversation could not be continued here; what was said in it is not known to you.)\n\n"
+      : "";
+    return {
+      id,
+      prompt: note + prompt,
+      cwd: this.#workdir.path,
+      permission,
+      ...(agent?.model ? { model: agent.model } : {}),
+      ...(resume ? { resumeSession: prior } : {}),
+    };
+  }
+
+  #environment(adapter: Env): Env {
+    const { env, sessionVariables, home } = this.#context;
+    const { id, agent, workspace_id, auth_token } = this.#task;
+    return agentEnv({
+      inherited: env,
+      sessionVariables,
+      custom: agent?.custom_env ?? {},
+      adapter,
+      task: {
+        DROVER_TASK_ID: id,
+        DROVER_TASK_SLOT: String(this.#slot.index),
+        DROVER_AGENT_NAME: agent?.name ?? "",
+        DROVER_WORKSPACE_ID: workspace_id,
+        DROVER_TOKEN: auth_token,
+        DROVER_HOME: home.root,
+      },
+      binDirectory: home.bin,
+    });
+  }
+
+  async #report(outcome: Outcome): Promise<void> {
+    this.#pump.flush();
+    if (!this.#stop.signal.aborted) {
+      // A task cancelled in the last moments is not completed.
+      const reason = await stopReasonFor(this.#connection.client, this.#task.id);
+      if (reason) this.stop(reason);
+    }
+    const report = reportOf({
+      outcome,
+      ...(this.#stop.signal.aborted ? { stopped: stopReasonOf(this.#stop.signal) } : {}),
+      sessionId: this.#pump.sessionId,
+      workDir: this.#workdir.path,
+      branch: this.#workdir.branch ?? "",
+    });
+    this.#transcript.append([{ outcome: report }]);
+    if (report.kind === "nothing") return;
+    if (this.#pump.usage.length > 0) {
+      this.#put("usage", usageBody(this.#registered?.runtime.provider ?? "", this.#pump.usage));
+    }
+    this.#put(report.kind, report.body);
+  }
+
+  #emit(messages: readonly WireMessage[]): void {
+    this.#transcript.append(messages);
+    this.#put("messages", { messages }, messages);
+  }
+
+  #put(kind: OutboxKind, body: Record<string, unknown>, messages: readonly WireMessage[] = []): void {
+    this.#context.outbox.put({
+      connection: this.#connection.name,
+      workspace: this.#task.workspace_id,
+      runtime: this.#task.runtime_id,
+      task: this.#task.id,
+      kind,
+      payload: JSON.stringify(body),
+      ...(messages.length > 0 ? { seqFrom: messages[0]!.seq, seqTo: messages.at(-1)!.seq } : {}),
+    });
+    this.#connection.delivery.kick(this.#task.id);
+  }
+
+  async #renewLease(signal: AbortSignal): Promise<void> {
+    const { clock, log } = this.#context;
+    while (!signal.aborted) {
+      await clock.sleep(LEASE.renewMs, { signal }).catch(() => {});
+      if (signal.aborted || this.#stage !== "preparing") return;
+      const result = await this.#connection.client.prepareLease(this.#task.runtime_id, this.#task.id, { signal });
+      if (result.kind !== "ok" && !signal.aborted) {
+        log.warn("prepare lease was not renewed", { task: this.#task.id, why: result.detail });
+      }
+    }
+  }
+}
+
+function failed(reason: Extract<Outcome, { kind: "failed" }>["reason"], detail: string): Outcome {
+  return { kind: "failed", reason, detail };
+}
+
+function stopped(signal: AbortSignal): Outcome {
+  return failed("cancelled", `The run was stopped: ${stopReasonOf(signal).kind}`);
+}

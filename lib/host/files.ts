@@ -1,0 +1,89 @@
+/** Files with private modes: directories 0700, files 0600, every whole-file write atomic. */
+import { dirname } from "@std/path";
+import type { FileInfo, Files } from "../core/ports.ts";
+import { effect, hostErrorCode } from "./errors.ts";
+
+const PRIVATE_FILE = 0o600;
+const PRIVATE_DIRECTORY = 0o700;
+
+export function createFiles(): Files {
+  return {
+    readText: (path) => effect("read", path, () => Deno.readTextFile(path)),
+    writeAtomic: (path, text, options = {}) => effect("write", path, () => writeAtomic(path, text, options)),
+    append: (path, text) => effect("append to", path, () => append(path, text)),
+    makeDirectory: (path) =>
+      effect("create directory", path, () => Deno.mkdir(path, { recursive: true, mode: PRIVATE_DIRECTORY })),
+    remove: (path) => effect("remove", path, () => removeIfThere(path)),
+    stat: (path, options = {}) => effect("look at", path, () => statIfThere(path, options.link ?? false)),
+    realPath: (path) => effect("resolve", path, () => Deno.realPath(path)),
+    list: (path) => effect("list", path, () => list(path)),
+    chmod: (path, mode) => effect("change the mode of", path, () => Deno.chmod(path, mode)),
+  };
+}
+
+/** A reader sees the old text or the new one, also after a power cut: temporary file, sync, rename, sync of the directory. */
+async function writeAtomic(
+  path: string,
+  text: string,
+  { mode = PRIVATE_FILE, sync = true }: { mode?: number; sync?: boolean },
+): Promise<void> {
+  const temporary = await Deno.makeTempFile({ dir: dirname(path), prefix: ".tmp-" });
+  try {
+    using file = await Deno.open(temporary, { write: true });
+    await writeAll(file, text);
+    await Deno.chmod(temporary, mode);
+    if (sync) await file.sync();
+    await Deno.rename(temporary, path);
+  } catch (error) {
+    await removeIfThere(temporary).catch(() => {});
+    throw error;
+  }
+  if (!sync) return;
+  using directory = await Deno.open(dirname(path));
+  await directory.sync();
+}
+
+/** Not `Deno.writeTextFile`: that sets the mode of a file that is there already, whosever and whatever it is. */
+async function append(path: string, text: string): Promise<void> {
+  using file = await Deno.open(path, { append: true, create: true, mode: PRIVATE_FILE });
+  await writeAll(file, text);
+}
+
+async function writeAll(file: Deno.FsFile, text: string): Promise<void> {
+  const bytes = new TextEncoder().encode(text);
+  for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
+}
+
+async function removeIfThere(path: string): Promise<void> {
+  try {
+    await Deno.remove(path, { recursive: true });
+  } catch (error) {
+    if (hostErrorCode(error) !== "not-found") throw error;
+  }
+}
+
+async function statIfThere(path: string, link: boolean): Promise<FileInfo | undefined> {
+  try {
+    const info = link ? await Deno.lstat(path) : await Deno.stat(path);
+    return {
+      isFile: info.isFile,
+      isDirectory: info.isDirectory,
+      isSymlink: info.isSymlink,
+      size: info.size,
+      mode: (info.mode ?? 0) & 0o7777,
+      uid: info.uid ?? 0,
+      mtimeMs: info.mtime?.getTime() ?? 0,
+      dev: info.dev,
+      ino: info.ino ?? 0,
+    };
+  } catch (error) {
+    if (hostErrorCode(error) === "not-found") return undefined;
+    throw error;
+  }
+}
+
+async function list(path: string): Promise<string[]> {
+  const names: string[] = [];
+  for await (const entry of Deno.readDir(path)) names.push(entry.name);
+  return names.sort();
+}

@@ -1,0 +1,62 @@
+/** The real machine as one object: every port with its only implementation. */
+import type { Env, Host } from "../core/ports.ts";
+import { createClock } from "./clock.ts";
+import { createFiles } from "./files.ts";
+import { createIdentity } from "./identity.ts";
+import { createLauncher } from "./launcher.ts";
+import { createLocks } from "./lock.ts";
+import { createLogs } from "./log.ts";
+import { createNetwork } from "./network.ts";
+import { createProcesses } from "./process.ts";
+import { createRandom } from "./random.ts";
+import { selfCommand } from "./self_command.ts";
+import { createSignals } from "./signals.ts";
+import { createTerminal } from "./terminal.ts";
+
+/**
+ * Variables that would move our sockets to a public port or send loopback traffic through a proxy (measured for Deno's
+ * own server and client). They are taken out before anything is opened, and given back to agents, who may need them.
+ */
+const HOSTILE = ["DENO_SERVE_ADDRESS"];
+const PROXY = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+
+/** The first thing main does. Returns the environment that agents inherit. */
+export function cleanEnvironment(): Env {
+  const inherited = Deno.env.toObject();
+  for (const name of HOSTILE) delete inherited[name];
+  for (const name of [...HOSTILE, ...PROXY]) Deno.env.delete(name);
+  Deno.umask(0o077);
+  return inherited;
+}
+
+export function createHost(): Host {
+  const env = cleanEnvironment();
+  const clock = createClock();
+  const terminal = createTerminal(Boolean(env.NO_COLOR));
+  const { self, identityOf } = createIdentity();
+  return {
+    clock,
+    terminal,
+    random: createRandom(),
+    processes: createProcesses({ clock }),
+    launcher: createLauncher(identityOf),
+    files: createFiles(),
+    locks: createLocks(clock),
+    network: createNetwork(),
+    signals: createSignals(),
+    logs: createLogs(terminal),
+    system: {
+      os: Deno.build.os === "darwin" ? "darwin" : "linux",
+      arch: Deno.build.arch,
+      hostname: Deno.hostname(),
+      uid: Deno.uid() ?? 0,
+      env,
+      cwd: Deno.cwd(),
+      selfCommand: selfCommand(),
+      compiled: Deno.build.standalone,
+      denoVersion: Deno.version.deno,
+      self,
+      identityOf,
+    },
+  };
+}

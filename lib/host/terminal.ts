@@ -1,0 +1,47 @@
+/** Standard input and output that never end the program: a closed terminal or a full disk is nobody to tell. */
+import { HostError, type Terminal } from "../core/ports.ts";
+
+export function createTerminal(noColor: boolean): Terminal {
+  const encoder = new TextEncoder();
+  const put = (stream: { writeSync(bytes: Uint8Array): number }, text: string) => {
+    try {
+      const bytes = encoder.encode(text);
+      for (let at = 0; at < bytes.length;) at += stream.writeSync(bytes.subarray(at));
+    } catch {
+      // EIO, ENOSPC or EPIPE: nobody reads.
+    }
+  };
+  const isTerminal = Deno.stdout.isTerminal();
+  return {
+    isTerminal,
+    color: isTerminal && !noColor,
+    inputIsTerminal: Deno.stdin.isTerminal(),
+    stdin: Deno.stdin.readable,
+    out: (text) => put(Deno.stdout, text),
+    err: (text) => put(Deno.stderr, text),
+    readAllInput,
+    async write(bytes) {
+      for (let at = 0; at < bytes.length;) at += await Deno.stdout.write(bytes.subarray(at));
+    },
+  };
+}
+
+async function readAllInput(maxBytes: number): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  const buffer = new Uint8Array(65536);
+  for (let read = await Deno.stdin.read(buffer); read !== null; read = await Deno.stdin.read(buffer)) {
+    size += read;
+    if (size > maxBytes) {
+      throw new HostError("too-large", `Cannot read standard input: it is larger than ${maxBytes} bytes`);
+    }
+    chunks.push(buffer.slice(0, read));
+  }
+  const all = new Uint8Array(size);
+  let at = 0;
+  for (const chunk of chunks) {
+    all.set(chunk, at);
+    at += chunk.length;
+  }
+  return new TextDecoder().decode(all);
+}

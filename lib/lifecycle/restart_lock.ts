@@ -1,0 +1,79 @@
+/** The restart lock: serializes start, stop and restart of all terminals, says who holds it, and never waits for good. */
+import * as z from "zod";
+import { DroverError } from "../core/drover_error.ts";
+import type { Home } from "../core/home.ts";
+import { type Clock, type Files, HostError, type Locks, type ProcessIdentity } from "../core/ports.ts";
+
+const Holder = z.object({
+  pid: z.number().int(),
+  startTicks: z.string(),
+  bootId: z.string(),
+  command: z.string(),
+  since: z.string(),
+});
+
+export interface RestartLockPorts {
+  readonly clock: Clock;
+  readonly files: Files;
+  readonly locks: Locks;
+  readonly self: () => ProcessIdentity;
+}
+
+export interface RestartLockOptions {
+  /** The verb, for those who wait. */
+  readonly command: string;
+  readonly timeoutMs: number;
+  /** Called once when waiting takes longer than a second. */
+  readonly onWait?: (holder: string) => void;
+}
+
+const QUIET_MS = 1_000;
+
+/**
+ * Runs `fn` while holding the lock. Whatever was known before must be looked at again in `fn`: somebody else may have
+ * done the work meanwhile. Throws `busy`, naming the holder, when the lock is not free within `timeoutMs`.
+ */
+export async function withRestartLock<T>(
+  ports: RestartLockPorts,
+  home: Home,
+  options: RestartLockOptions & { run: () => Promise<T> },
+): Promise<T> {
+  const { clock, files, locks, self } = ports;
+  const begun = clock.monotonic();
+  let lock = await locks.lock(home.restartLock, { timeoutMs: Math.min(QUIET_MS, options.timeoutMs) });
+  if (!lock) {
+    options.onWait?.(await holderOf(ports, home));
+    const left = Math.max(0, options.timeoutMs - (clock.monotonic() - begun));
+    lock = await locks.lock(home.restartLock, { timeoutMs: left });
+  }
+  if (!lock) {
+    const seconds = Math.round(options.timeoutMs / 1000);
+    throw new DroverError(
+      "busy",
+      `Cannot ${options.command}: ${await holderOf(ports, home)} is at it for ${seconds} s`,
+      {
+        hint: "wait for it to end, then try again",
+      },
+    );
+  }
+  using _held = lock;
+  const holder = { ...self(), command: options.command, since: new Date(clock.now()).toISOString() };
+  await files.writeAtomic(home.restartHolder, JSON.stringify(holder) + "\n", { sync: false });
+  try {
+    return await options.run();
+  } finally {
+    await files.remove(home.restartHolder);
+  }
+}
+
+async function holderOf({ files }: RestartLockPorts, home: Home): Promise<string> {
+  try {
+    const { command, pid, since } = Holder.parse(JSON.parse(await files.readText(home.restartHolder)));
+    return `drover ${command} (pid ${pid}, since ${since})`;
+  } catch (error) {
+    if (error instanceof HostError || error instanceof SyntaxError || error instanceof z.ZodError) {
+      return "another drover command";
+    }
+    throw error;
+  }
+}

@@ -1,0 +1,218 @@
+/** One connection's calls to a server of the Multica daemon protocol: request, deadline, decode; no retries here. */
+import type { z } from "zod";
+import type { Clock, Fetch } from "../core/ports.ts";
+import type { AgentMessage } from "../core/message.ts";
+import {
+  type CancelAckRequest,
+  type ClaimedTask,
+  ClaimResponse,
+  type CompleteRequest,
+  type FailRequest,
+  HeartbeatResponse,
+  RecoverResponse,
+  type RegisterRequest,
+  RegisterResponse,
+  StatusResponse,
+  TaskRow,
+  type WireMessage,
+  type WireUsage,
+  WorkspaceList,
+} from "./payloads.ts";
+import { type CallResult, goneFrom } from "./retry.ts";
+
+/** Deadlines in ms (wire protocol 0.6). */
+const DEADLINE = { normal: 30_000, claim: 5_000, workspaces: 15_000, quick: 5_000, lease: 10_000 } as const;
+
+const MAX_QUOTE = 300;
+
+export interface ConnectionOptions {
+  /** Shown in status and kept in the outbox: `embedded`, or the server's URL. */
+  readonly name: string;
+  readonly baseUrl: string;
+  readonly token: string;
+  readonly fetch: Fetch;
+  readonly clock: Clock;
+  readonly version: string;
+  readonly os: string;
+  readonly capabilities: readonly string[];
+}
+
+type Call<T> = Promise<CallResult<T>>;
+type Waiting = { signal?: AbortSignal };
+
+export interface WireClient {
+  readonly name: string;
+  workspaces(options?: Waiting): Call<WorkspaceList>;
+  register(body: RegisterRequest, options?: Waiting): Call<RegisterResponse>;
+  heartbeat(runtimeId: string, options?: Waiting): Call<unknown>;
+  deregister(runtimeIds: readonly string[], options?: Waiting): Call<unknown>;
+  recoverOrphans(runtimeId: string, options?: Waiting): Call<z.infer<typeof RecoverResponse>>;
+  claim(
+    body: { daemonId: string; runtimeIds: readonly string[]; maxTasks: number; submittedTo?: string },
+    options?: Waiting,
+  ): Call<readonly ClaimedTask[]>;
+  prepareLease(runtimeId: string, taskId: string, options?: Waiting): Call<unknown>;
+  start(taskId: string, options?: Waiting): Call<TaskRow>;
+  status(taskId: string, options?: Waiting): Call<string>;
+  progress(taskId: string, summary: string, options?: Waiting): Call<unknown>;
+  messages(taskId: string, messages: readonly WireMessage[], options?: Waiting): Call<unknown>;
+  usage(taskId: string, usage: readonly WireUsage[], options?: Waiting): Call<unknown>;
+  session(taskId: string, body: { session_id: string; work_dir: string }, options?: Waiting): Call<unknown>;
+  complete(taskId: string, body: Partial<CompleteRequest>, options?: Waiting): Call<TaskRow>;
+  fail(taskId: string, body: Partial<FailRequest>, options?: Waiting): Call<TaskRow>;
+  cancelAck(taskId: string, body: Partial<z.infer<typeof CancelAckRequest>>, options?: Waiting): Call<unknown>;
+}
+
+interface Spec<T> {
+  readonly method: "GET" | "POST";
+  readonly path: string;
+  readonly body?: unknown;
+  readonly deadlineMs?: number;
+  readonly decode?: (value: unknown) => T;
+}
+
+export function createClient(options: ConnectionOptions): WireClient {
+  const call = <T>(spec: Spec<T>, waiting: Waiting = {}) => send(options, spec, waiting.signal);
+  const post = <T>(path: string, body: unknown, more: Partial<Spec<T>>, waiting?: Waiting) =>
+    call<T>({ method: "POST", path, body, ...more }, waiting);
+  const task = (id: string, verb: string) => `/api/daemon/tasks/${encodeURIComponent(id)}/${verb}`;
+  const runtime = (id: string, rest: string) => `/api/daemon/runtimes/${encodeURIComponent(id)}/${rest}`;
+  const quick = { deadlineMs: DEADLINE.quick };
+  const taskRow = { decode: (value: unknown) => TaskRow.parse(value) };
+  return {
+    name: options.name,
+    workspaces: (waiting) =>
+      call({
+        method: "GET",
+        path: "/api/daemon/workspaces",
+        deadlineMs: DEADLINE.workspaces,
+        decode: (value) => WorkspaceList.parse(value),
+      }, waiting),
+    register: (body, waiting) =>
+      post("/api/daemon/register", body, { decode: (value) => RegisterResponse.parse(value) }, waiting),
+    heartbeat: (id, waiting) =>
+      post("/api/daemon/heartbeat", { runtime_id: id }, { decode: (value) => HeartbeatResponse.parse(value) }, waiting),
+    deregister: (ids, waiting) => post("/api/daemon/deregister", { runtime_ids: ids }, quick, waiting),
+    recoverOrphans: (id, waiting) =>
+      post(runtime(id, "recover-orphans"), {}, { decode: (value) => RecoverResponse.parse(value) }, waiting),
+    claim: (body, waiting) =>
+      post("/api/daemon/tasks/claim", {
+        daemon_id: body.daemonId,
+        runtime_ids: body.runtimeIds,
+        max_tasks: body.maxTasks,
+        ...(body.submittedTo === undefined ? {} : { submitted_to: body.submittedTo }),
+      }, {
+        deadlineMs: DEADLINE.claim,
+        decode: (value) => ClaimResponse.parse(value).tasks,
+      }, waiting),
+    prepareLease: (runtimeId, taskId, waiting) =>
+      post(runtime(runtimeId, `tasks/${encodeURIComponent(taskId)}/prepare-lease`), {}, {
+        deadlineMs: DEADLINE.lease,
+      }, waiting),
+    start: (id, waiting) => post(task(id, "start"), {}, taskRow, waiting),
+    status: (id, waiting) =>
+      call({
+        method: "GET",
+        path: task(id, "status"),
+        deadlineMs: DEADLINE.quick,
+        decode: (value) => StatusResponse.parse(value).status,
+      }, waiting),
+    progress: (id, summary, waiting) => post(task(id, "progress"), { summary, step: 0, total: 0 }, quick, waiting),
+    messages: (id, messages, waiting) => post(task(id, "messages"), { messages }, quick, waiting),
+    usage: (id, usage, waiting) => post(task(id, "usage"), { usage }, quick, waiting),
+    session: (id, body, waiting) => post(task(id, "session"), body, quick, waiting),
+    complete: (id, body, waiting) => post(task(id, "complete"), body, taskRow, waiting),
+    fail: (id, body, waiting) => post(task(id, "fail"), body, taskRow, waiting),
+    cancelAck: (id, body, waiting) => post(task(id, "cancel-ack"), body, quick, waiting),
+  };
+}
+
+async function send<T>(options: ConnectionOptions, spec: Spec<T>, outer: AbortSignal | undefined): Call<T> {
+  const what = `${spec.method} ${spec.path}`;
+  if (outer?.aborted) return { kind: "failed", code: "aborted", status: 0, detail: `${what}: aborted` };
+  const abort = new AbortController();
+  const onOuter = () => abort.abort(outer?.reason);
+  outer?.addEventListener("abort", onOuter, { once: true });
+  const deadlineMs = spec.deadlineMs ?? DEADLINE.normal;
+  using _deadline = options.clock.after(deadlineMs, () => abort.abort(new Error(`No answer within ${deadlineMs} ms`)));
+  try {
+    const request = new Request(options.baseUrl + spec.path, {
+      method: spec.method,
+      headers: headers(options),
+      body: spec.body === undefined ? undefined : JSON.stringify(spec.body),
+      signal: abort.signal,
+    });
+    // A handler in the same process does not watch the request's signal by itself.
+    const response = await raced(options.fetch(request), abort.signal);
+    const body = await raced(response.text(), abort.signal);
+    if (!response.ok) {
+      return {
+        kind: "failed",
+        code: "status",
+        status: response.status,
+        gone: goneFrom(response.status, body),
+        detail: `${what}: status ${response.status}, ${quote(body)}`,
+      };
+    }
+    return decoded(what, response.status, body, spec.decode);
+  } catch (error) {
+    const detail = `${what}: ${error instanceof Error ? error.message : String(error)}`;
+    return { kind: "failed", code: outer?.aborted ? "aborted" : "transport", status: 0, detail };
+  } finally {
+    outer?.removeEventListener("abort", onOuter);
+  }
+}
+
+function raced<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason);
+    // Listened to in any case: a promise that loses and rejects later must not count as unhandled.
+    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
+    if (signal.aborted) return abort();
+    signal.addEventListener("abort", abort, { once: true });
+  });
+}
+
+function decoded<T>(what: string, status: number, body: string, decode?: (value: unknown) => T): CallResult<T> {
+  if (!decode) return { kind: "ok", value: undefined as T };
+  try {
+    return { kind: "ok", value: decode(JSON.parse(body)) };
+  } catch {
+    return { kind: "failed", code: "decode", status, detail: `${what}: cannot read the answer ${quote(body)}` };
+  }
+}
+
+function headers(options: ConnectionOptions): Record<string, string> {
+  return {
+    "authorization": `Bearer ${options.token}`,
+    "content-type": "application/json",
+    "x-client-platform": "daemon",
+    "x-client-version": options.version,
+    "x-client-os": options.os === "darwin" ? "macos" : options.os,
+    ...(options.capabilities.length > 0 ? { "x-client-capabilities": options.capabilities.join(",") } : {}),
+  };
+}
+
+function quote(body: string): string {
+  const text = body.trim();
+  return text === "" ? "empty body" : JSON.stringify(text.length > MAX_QUOTE ? text.slice(0, MAX_QUOTE) + "…" : text);
+}
+
+/** An agent's message as the protocol's message types; `undefined` for those that travel by calls of their own. */
+export function toWireMessage(message: AgentMessage, seq: number): WireMessage | undefined {
+  const base = { seq, tool: "", content: "", output: "", input: null, call_id: "" };
+  switch (message.kind) {
+    case "text":
+    case "thinking":
+      return { ...base, type: message.kind, content: message.text };
+    case "error":
+      return { ...base, type: "error", content: message.text };
+    case "tool-use":
+      return { ...base, type: "tool_use", tool: message.tool, input: { ...message.input }, call_id: message.callId };
+    case "tool-result":
+      return { ...base, type: "tool_result", tool: message.tool, output: message.output, call_id: message.callId };
+    case "session":
+    case "usage":
+      return undefined;
+  }
+}

@@ -1,0 +1,57 @@
+/** Runs the tests, the end-to-end ones also on the compiled program, and ends with one plain line: `12 passed, 0 failed`. */
+import { runScript } from "./command.ts";
+import { build } from "./build.ts";
+import { ROOT } from "./project.ts";
+
+/** How many tests of a run passed and failed. */
+export interface Tally {
+  readonly passed: number;
+  readonly failed: number;
+}
+
+/** From the last summary line of `deno test`; undefined when there is none, as after a crash. */
+export function readTally(output: string): Tally | undefined {
+  // deno-lint-ignore no-control-regex
+  const plain = output.replace(/\x1b\[[0-9;]*m/g, "");
+  const last = [...plain.matchAll(/^(?:ok|FAILED) \| (\d+) passed.*? \| (\d+) failed/gm)].at(-1);
+  return last && { passed: Number(last[1]), failed: Number(last[2]) };
+}
+
+/** The arguments of `deno`: what `args` name, else everything but the tests that need real agent CLIs. */
+export function testCommand(args: readonly string[]): string[] {
+  const chosen = args.some((arg) => !arg.startsWith("-"));
+  return [
+    ...["test", "--allow-all", "--parallel", "--sanitize-ops", "--sanitize-resources"],
+    ...args,
+    ...(chosen ? [] : ["--ignore=tests/real", "tests"]),
+  ];
+}
+
+async function main(): Promise<number> {
+  const binary = await build({ ifChanged: true });
+  const child = new Deno.Command(Deno.execPath(), {
+    args: testCommand(Deno.args),
+    cwd: ROOT,
+    // Coloured as if there were no pipe in between.
+    env: { DROVER_TEST_BINARY: binary, ...(Deno.stdout.isTerminal() ? { FORCE_COLOR: "1" } : {}) },
+    stdin: "null",
+    stdout: "piped",
+  }).spawn();
+  let tail = "";
+  const text = new TextDecoder();
+  for await (const bytes of child.stdout) {
+    await writeAll(bytes);
+    tail = (tail + text.decode(bytes, { stream: true })).slice(-16_384);
+  }
+  const { code } = await child.status;
+  const tally = readTally(tail);
+  if (!tally) console.error("The test run ended without a summary");
+  console.log(`${tally?.passed ?? 0} passed, ${tally?.failed ?? 1} failed`);
+  return tally ? code : code || 1;
+}
+
+async function writeAll(bytes: Uint8Array): Promise<void> {
+  for (let at = 0; at < bytes.length;) at += await Deno.stdout.write(bytes.subarray(at));
+}
+
+if (import.meta.main) await runScript(main);

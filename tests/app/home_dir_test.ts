@@ -1,0 +1,83 @@
+/** The home directory: made private, refused with a reason, and with an identity and a command of its own. */
+import { assert, assertEquals, assertMatch, assertNotEquals, assertRejects, assertThrows } from "@std/assert";
+import { daemonIdOf, findHome, openHome, writeOwnCommand } from "../../lib/app/home_dir.ts";
+import { DroverError } from "../../lib/core/drover_error.ts";
+import { homeLayout } from "../../lib/core/home.ts";
+import { tempDirectory } from "../host/temp_directory.ts";
+import { testHost } from "./test_host.ts";
+
+async function modeOf(path: string): Promise<number> {
+  return (await Deno.stat(path)).mode! & 0o777;
+}
+
+Deno.test("findHome() takes it from the environment, or says what is missing there", () => {
+  assertEquals(findHome(testHost({ env: { DROVER_HOME: "/h" } }).host).root, "/h");
+  for (const env of [{ TERM: "dumb" }, { DROVER_HOME: "here" }] as Record<string, string>[]) {
+    const error = assertThrows(() => findHome(testHost({ env }).host), DroverError);
+    assertEquals(error.code, "home_unusable");
+  }
+});
+
+Deno.test("openHome() makes a private home with everything in it, and opens it again", async () => {
+  await using dir = await tempDirectory();
+  const home = homeLayout(dir.at("a/home"));
+  const { host } = testHost();
+  for (let n = 0; n < 2; n++) {
+    await openHome(host, home);
+    for (
+      const path of [home.root, home.runDirectory, home.bin, home.workspaces, home.transcripts, `${home.root}/logs`]
+    ) {
+      assertEquals(await modeOf(path), 0o700, path);
+    }
+  }
+});
+
+Deno.test("openHome() makes a home private that others may look into", async () => {
+  await using dir = await tempDirectory();
+  const home = homeLayout(dir.at("home"));
+  await Deno.mkdir(home.root);
+  await Deno.chmod(home.root, 0o755);
+  await openHome(testHost().host, home);
+  assertEquals(await modeOf(home.root), 0o700);
+});
+
+Deno.test("openHome() refuses a home that is none, that others may write to, or that belongs to another", async () => {
+  await using dir = await tempDirectory();
+  const home = homeLayout(dir.at("home"));
+  const refused = async (words: string, uid?: number) => {
+    const error = await assertRejects(() => openHome(testHost({ uid }).host, home), DroverError, words);
+    assertEquals(error.code, "home_unusable");
+    assert(error.message.includes(home.root) && error.hint, error.message);
+  };
+  await Deno.writeTextFile(home.root, "");
+  await refused("not a directory");
+  await Deno.remove(home.root);
+  await Deno.mkdir(home.root);
+  await Deno.chmod(home.root, 0o770);
+  await refused("others may write to it (mode 770)");
+  await Deno.chmod(home.root, 0o700);
+  await refused("it belongs to user", (Deno.uid() ?? 0) + 1);
+});
+
+Deno.test("daemonIdOf() makes an id once, and a new one when the file holds none", async () => {
+  await using dir = await tempDirectory();
+  const home = homeLayout(dir.path);
+  const { host } = testHost();
+  const id = await daemonIdOf(host, home);
+  assertMatch(id, /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
+  assertEquals([await daemonIdOf(host, home), await modeOf(home.daemonId)], [id, 0o600]);
+  await Deno.writeTextFile(home.daemonId, "");
+  assertNotEquals(await daemonIdOf(host, home), id);
+});
+
+Deno.test("writeOwnCommand() puts a command into the home that runs this program with its arguments", async () => {
+  await using dir = await tempDirectory();
+  const home = homeLayout(dir.path);
+  await Deno.mkdir(home.bin);
+  const { host } = testHost({ selfCommand: ["/bin/echo", "it's", "$HOME", "two words"] });
+  await writeOwnCommand(host, home);
+  await writeOwnCommand(host, home);
+  const { stdout } = await new Deno.Command(`${home.bin}/drover`, { args: ["a b", '"c"'] }).output();
+  assertEquals(new TextDecoder().decode(stdout), `it's $HOME two words a b "c"\n`);
+  assertEquals(await modeOf(`${home.bin}/drover`), 0o700);
+});

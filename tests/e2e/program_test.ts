@@ -1,0 +1,71 @@
+/** The program as such, in both forms: version, help, JSON contract, exit codes, unknown words. */
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { COMMANDS } from "../../lib/cli/cli.ts";
+import { EXIT_CODES } from "../../lib/cli/exit_code.ts";
+import { TestHome } from "../support/drover.ts";
+import { programForms } from "../support/program.ts";
+
+for (const form of programForms()) {
+  const name = (sentence: string) => `[${form.kind}] ${sentence}`;
+
+  Deno.test(name("drover version tells what it is, for people and as JSON"), async () => {
+    await using home = await TestHome.create(form);
+    const text = await home.drover(["version"]);
+    assertEquals(text.code, 0);
+    assertStringIncludes(text.stdout, form.kind === "source" ? "from source" : "build");
+    const { code, value } = await home.json(["version"]);
+    assertEquals(code, 0);
+    assertEquals(value.compiled, form.kind === "compiled");
+    assertEquals([value.ok, value.schemaVersion], [true, 1]);
+    assertEquals((await home.drover(["--version"])).stdout, text.stdout);
+  });
+
+  Deno.test(name("drover --help lists every command that is not hidden"), async () => {
+    await using home = await TestHome.create(form);
+    const { code, stdout } = await home.drover(["--help"]);
+    assertEquals(code, 0);
+    for (const command of COMMANDS) assertEquals(stdout.includes(`  ${command.name} `), !command.hidden, command.name);
+  });
+
+  Deno.test(name("an unknown command names the nearest one and exits with the code for wrong usage"), async () => {
+    await using home = await TestHome.create(form);
+    const { code, stdout, stderr } = await home.drover(["tasks", "lst"]);
+    assertEquals([code, stdout], [EXIT_CODES.usage.code, ""]);
+    assertStringIncludes(stderr, "did you mean drover tasks list?");
+  });
+
+  Deno.test(name("errors under --json are one object on stderr and nothing on stdout"), async () => {
+    await using home = await TestHome.create(form);
+    const { code, stdout, stderr } = await home.drover(["run", "", "--json"]);
+    assertEquals([code, stdout], [EXIT_CODES.usage.code, ""]);
+    const { ok, error } = JSON.parse(stderr);
+    assertEquals([ok, error.code], [false, "usage"]);
+    assert(error.message.length > 0 && error.hint.length > 0);
+  });
+
+  Deno.test(name("commands that only look leave no home behind"), async () => {
+    await using home = await TestHome.create(form);
+    assertEquals((await home.json(["tasks", "list"])).value.tasks, []);
+    assertEquals((await home.drover(["agents", "--all"])).code, 0);
+    assertEquals((await home.json(["tasks", "show", "0123456789"])).value.error.code, "task_unknown");
+    const left = await Deno.stat(home.home).then(() => true, () => false);
+    assertEquals(left, false);
+  });
+}
+
+Deno.test("every command has help with its usage, and takes --json", async () => {
+  const form = programForms()[0]!;
+  await using home = await TestHome.create(form);
+  for (const command of COMMANDS.filter((candidate) => !candidate.hidden)) {
+    const { code, stdout } = await home.drover([...command.name.split(" "), "--help"]);
+    assertEquals(code, 0, command.name);
+    assertStringIncludes(stdout, `Usage: drover ${command.name}`);
+    for (const option of command.options) assertStringIncludes(stdout, `--${option.name}`);
+    assertStringIncludes(stdout, "--json");
+  }
+});
+
+Deno.test("the README's table of exit codes is the program's", async () => {
+  const readme = await Deno.readTextFile(new URL("../../README.md", import.meta.url));
+  for (const { code, meaning } of Object.values(EXIT_CODES)) assertStringIncludes(readme, `| ${code} | ${meaning} |`);
+});
