@@ -1,8 +1,7 @@
 /** Measures the running program: start to registered, enqueue to agent started, messages through the whole pipe, idle cost. */
 import { join } from "@std/path";
-import { compile } from "./build.ts";
 import { runScript } from "./command.ts";
-import { findToolchain } from "./denort.ts";
+import { compileScript, spread } from "./measure.ts";
 import { transcriptOf } from "./transcript.ts";
 import { programForms } from "../tests/support/program.ts";
 import { eventually, TestHome } from "../tests/support/drover.ts";
@@ -17,13 +16,6 @@ const IDLE_MS = 30_000;
 interface Measured {
   readonly name: string;
   readonly value: string;
-}
-
-function spread(values: readonly number[], unit: string): string {
-  const sorted = [...values].sort((a, b) => a - b);
-  const at = (part: number) => sorted[Math.min(sorted.length - 1, Math.floor(part * sorted.length))]!;
-  const show = (value: number) => value.toFixed(value < 10 ? 1 : 0);
-  return `median ${show(at(0.5))} ${unit}, min ${show(sorted[0]!)}, max ${show(sorted.at(-1)!)} (n = ${sorted.length})`;
 }
 
 async function pause(ms: number): Promise<void> {
@@ -138,7 +130,7 @@ async function idleBaseline(kind: "source" | "compiled"): Promise<Measured> {
   await Deno.writeTextFile(source, EMPTY);
   const argv = kind === "source"
     ? [Deno.execPath(), "run", "-A", "--quiet", source]
-    : [await compileEmpty(folder, source)];
+    : [await compileScript(folder, { name: "empty", source: EMPTY })];
   const child = new Deno.Command(argv[0]!, { args: [...argv.slice(1), join(folder, "s.sock")] }).spawn();
   try {
     await eventually(
@@ -151,12 +143,6 @@ async function idleBaseline(kind: "source" | "compiled"): Promise<Measured> {
     await child.status;
     await Deno.remove(folder, { recursive: true });
   }
-}
-
-async function compileEmpty(folder: string, source: string): Promise<string> {
-  const executable = join(folder, "empty");
-  await compile(await findToolchain(), source, executable);
-  return executable;
 }
 
 async function main(): Promise<number> {

@@ -70,9 +70,11 @@ async function isCurrent(inputs: string): Promise<boolean> {
 }
 
 /**
- * One JavaScript file of the whole program. Bundled before compiling, because that embeds only what is used of the npm
- * packages, starts in half the time and needs a quarter less memory (BENCHMARKS.md). Minified but for the names, so that a
- * logged stack trace still says which functions it went through; no source map inside, which would cost some 20 ms of start.
+ * The whole program as a few JavaScript files; the path of the main one. Bundled before compiling, because that embeds only
+ * what is used of the npm packages, starts in half the time and needs a quarter less memory (BENCHMARKS.md). Split where the
+ * program imports dynamically: in one file all of it would be read at every start, which costs some 15 ms. Not
+ * minified: the minifier drops the declaration in `using lock = await take(); if (lock) …`, so that nothing is released; and
+ * a logged stack trace still says which functions it went through. No source map inside, which would cost some 20 ms of start.
  */
 async function bundleInto(folder: string, imports: Record<string, string>, info: BuildInfo): Promise<string> {
   const replacement = join(folder, "build_info.ts");
@@ -83,19 +85,26 @@ async function bundleInto(folder: string, imports: Record<string, string>, info:
     importMap,
     JSON.stringify({ imports: { ...imports, [replaced]: toFileUrl(replacement).href } }),
   );
-  const output = join(folder, "drover.js");
+  const output = join(folder, "bundle");
   await capture([
-    ...[Deno.execPath(), "bundle", "--quiet", "--platform=deno", "--minify", "--keep-names"] as const,
-    ...[`--import-map=${importMap}`, `--output=${output}`, join(ROOT, "main.ts")],
+    ...[Deno.execPath(), "bundle", "--quiet", "--platform=deno"] as const,
+    ...["--code-splitting", `--outdir=${output}`, `--import-map=${importMap}`, join(ROOT, "main.ts")],
   ], { cwd: ROOT, timeoutMs: 120_000 });
   // A replacement that silently missed would ship a program that calls itself a development version for ever.
-  if (!(await Deno.readTextFile(output)).includes(JSON.stringify(info.version))) {
+  if (!await anyIncludes(output, JSON.stringify(info.version))) {
     throw new Error("Cannot put the version into the bundle: lib/core/build_info.ts is not part of the program");
   }
-  return output;
+  return join(output, "main.js");
 }
 
-/** One script as an executable, with the program's own flags. */
+async function anyIncludes(folder: string, text: string): Promise<boolean> {
+  for await (const { name } of Deno.readDir(folder)) {
+    if ((await Deno.readTextFile(join(folder, name))).includes(text)) return true;
+  }
+  return false;
+}
+
+/** One script and what it imports as an executable, with the program's own flags. */
 export async function compile(toolchain: Toolchain, bundle: string, executable: string): Promise<void> {
   const denort = toolchain.kind === "own" ? undefined : toolchain.denort;
   // No code cache: it would be a file with a predictable name in /tmp, which any user of the machine could plant.

@@ -49,7 +49,9 @@ const LAYERS: Deno.lint.Rule = {
     const path = projectPath(context.filename);
     const visit = (node: Deno.lint.Node, source: Deno.lint.Node | null | undefined) => {
       if (!source) return;
-      const literal = source.type === "Literal" && typeof source.value === "string" ? source.value : undefined;
+      // In `import("./x.ts").X`, the type, the literal is wrapped once more.
+      const inner = source.type === "TSLiteralType" ? source.literal : source;
+      const literal = inner.type === "Literal" && typeof inner.value === "string" ? inner.value : undefined;
       if (literal === undefined) {
         if (layerOf(path) === undefined) return;
         const message = "The target of this import is computed: neither this rule nor the compiler can follow it";

@@ -16,6 +16,8 @@ export interface DiscoverOptions {
   readonly selfCommand: readonly string[];
   /** Of this process: some CLIs need to be told that root means it. */
   readonly uid?: number;
+  /** Providers that are not to be looked for. */
+  readonly except?: ReadonlySet<string>;
   readonly signal?: AbortSignal;
 }
 
@@ -30,7 +32,8 @@ type CommandLaunch = Extract<Launch, { kind: "command" }>;
 /** Probes all rows at once. Rejects only with the signal's reason. */
 export async function discover(options: DiscoverOptions): Promise<Discovered> {
   // All of them to their end, also when one rejects: nothing of a probe goes on after its caller has left.
-  const settled = await Promise.allSettled(PROVIDERS.map((row) => discoverRow(row, options)));
+  const rows = PROVIDERS.filter(({ provider }) => !options.except?.has(provider));
+  const settled = await Promise.allSettled(rows.map((row) => discoverRow(row, options)));
   const results = settled.map((one) => {
     if (one.status === "rejected") throw one.reason;
     return one.value;
@@ -39,6 +42,22 @@ export async function discover(options: DiscoverOptions): Promise<Discovered> {
     found: results.filter((result) => "executable" in result),
     skipped: results.filter((result) => "why" in result),
   };
+}
+
+/** Best first; what stands in no row comes before all others. */
+export function inTableOrder(runtimes: readonly Runtime[]): readonly Runtime[] {
+  const rank = ({ provider }: Runtime) => PROVIDERS.findIndex((row) => row.provider === provider);
+  return runtimes.toSorted((a, b) => rank(a) - rank(b));
+}
+
+/** No model behind it: who has only such has no agent. */
+export function isDemo({ provider }: Runtime): boolean {
+  return PROVIDERS.some((row) => row.provider === provider && row.demo);
+}
+
+/** What can be installed. */
+export function wantedNames(): readonly string[] {
+  return PROVIDERS.filter(({ demo }) => !demo).map(({ provider }) => provider);
 }
 
 /** One row again, after its files changed. */

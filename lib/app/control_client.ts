@@ -1,22 +1,16 @@
-/** The control socket's client: finds the process that holds the home, makes sure it is the right one, and calls it. */
+/** The control socket's client: who listens on a socket, and all that can be asked of it. */
 import { DroverError, type ErrorCode } from "../core/drover_error.ts";
-import type { Home } from "../core/home.ts";
-import type { Clock, Fetch, Host } from "../core/ports.ts";
-import { type Pidfile, readPidfile } from "../lifecycle/pidfile.ts";
-import { checkHome } from "./home_dir.ts";
-import {
-  AgentList,
-  ControlError,
-  type CreateTask,
-  Hello,
-  MessageList,
-  MessageView,
-  TaskList,
-  TaskView,
-} from "../wire/control.ts";
+import type { Clock, Fetch, Host, UnixClient } from "../core/ports.ts";
+import type { AgentList, CreateTask, LaunchView, MessageView, TaskView } from "../wire/control.ts";
+import { type Hello, readHello } from "../wire/hello.ts";
+
+/** Loaded with the first answer that needs it: status does not, and has to be quick. */
+const shapes = () => import("../wire/control.ts");
 
 const HELLO_MS = 2_000;
 const CALL_MS = 30_000;
+/** The other side gives a sign of life every 5 s; a longer silence than this is a daemon that hangs. */
+const STALL_MS = 20_000;
 const BASE = "http://drover.local";
 
 export type FollowEvent =
@@ -45,41 +39,54 @@ export interface ControlConnection extends UserApi {
   status(): Promise<Record<string, unknown>>;
   stop(mode: "drain" | "now"): Promise<void>;
   cancelDrain(): Promise<void>;
+  /** How it was started: what a restart gives its successor. Secrets included; never to be shown or stored. */
+  launch(): Promise<LaunchView>;
+  /** Has it write its record again, which proves that it is of this home: nobody else may write there. */
+  adopt(): Promise<void>;
 }
 
-/**
- * Connects to the holder of the home; `undefined` when nobody answers as the one the pidfile names. Never waits longer
- * than two seconds. Throws `home_unusable`.
- */
-export async function connectControl(host: Host, home: Home): Promise<ControlConnection | undefined> {
-  if (!await checkHome(host, home)) return undefined;
-  const record = await readPidfile(host.files, home.pidfile);
-  if (!record) return undefined;
-  return await connectTo(host, record);
-}
+export type Reached =
+  | { readonly kind: "answers"; readonly connection: ControlConnection }
+  /** It takes connections and says nothing in time, or nothing of ours. */
+  | { readonly kind: "silent" }
+  | { readonly kind: "absent" };
 
-async function connectTo(host: Host, record: Pidfile): Promise<ControlConnection | undefined> {
-  const unix = host.network.unixClient(record.controlSocket);
+/** Whoever listens on a control socket, in at most two seconds. To be disposed when it answers. */
+export async function reachSocket(host: Host, path: string): Promise<Reached> {
+  const unix = host.network.unixClient(path);
   try {
     const answer = await json(unix.fetch, { path: "/v1/hello" }, { clock: host.clock, timeoutMs: HELLO_MS });
-    const hello = Hello.parse(answer);
-    if (hello.instance === record.instance) {
-      const call = (spec: Parameters<typeof json>[1]) =>
-        json(unix.fetch, spec, { clock: host.clock, timeoutMs: CALL_MS });
-      return {
-        ...userApiOver(unix.fetch, host.clock),
-        hello,
-        status: async () => await call({ path: "/v1/status" }) as Record<string, unknown>,
-        stop: async (mode) => void await call({ path: "/v1/stop", method: "POST", body: { mode } }),
-        cancelDrain: async () => void await call({ path: "/v1/stop", method: "DELETE" }),
-        [Symbol.dispose]: () => unix[Symbol.dispose](),
-      };
-    }
-  } catch {
-    // Nobody there, or somebody who does not speak our protocol: both are "not the holder".
+    const hello = readHello(answer);
+    if (hello) return { kind: "answers", connection: connectionOver(unix, hello, host.clock) };
+    unix[Symbol.dispose]();
+    return { kind: "silent" };
+  } catch (error) {
+    unix[Symbol.dispose]();
+    const absent = error instanceof DroverError && isNobody(error.cause);
+    return { kind: absent ? "absent" : "silent" };
   }
-  unix[Symbol.dispose]();
-  return undefined;
+}
+
+/** Nobody listens: the socket is gone, or its owner is. */
+function isNobody(error: unknown): boolean {
+  for (let at = error; at instanceof Error; at = at.cause) {
+    if (/connection refused|no such file|os error (2|61|111)\b/i.test(at.message)) return true;
+  }
+  return false;
+}
+
+function connectionOver(unix: UnixClient, hello: Hello, clock: Clock): ControlConnection {
+  const call = (spec: Parameters<typeof json>[1]) => json(unix.fetch, spec, { clock, timeoutMs: CALL_MS });
+  return {
+    ...userApiOver(unix.fetch, clock),
+    hello,
+    status: async () => await call({ path: "/v1/status" }) as Record<string, unknown>,
+    stop: async (mode) => void await call({ path: "/v1/stop", method: "POST", body: { mode } }),
+    cancelDrain: async () => void await call({ path: "/v1/stop", method: "DELETE" }),
+    launch: async () => (await shapes()).LaunchView.parse(await call({ path: "/v1/launch" })),
+    adopt: async () => void await call({ path: "/v1/record", method: "POST", body: {} }),
+    [Symbol.dispose]: () => unix[Symbol.dispose](),
+  };
 }
 
 /** The calls of the user API over any fetch. Throws `DroverError`s with the server's code. */
@@ -93,20 +100,21 @@ export function userApiOver(
   const task = (id: string, rest = "") => `/v1/tasks/${encodeURIComponent(id)}${rest}`;
   return {
     live,
-    createTask: async (body) => TaskView.parse(await call("/v1/tasks", { method: "POST", body })),
+    createTask: async (body) => (await shapes()).TaskView.parse(await call("/v1/tasks", { method: "POST", body })),
     async listTasks(options = {}) {
       const query = new URLSearchParams();
       if (options.status) query.set("status", options.status);
       if (options.limit) query.set("limit", String(options.limit));
-      return TaskList.parse(await call(`/v1/tasks?${query}`)).tasks;
+      return (await shapes()).TaskList.parse(await call(`/v1/tasks?${query}`)).tasks;
     },
-    showTask: async (id) => TaskView.parse(await call(task(id))),
+    showTask: async (id) => (await shapes()).TaskView.parse(await call(task(id))),
     messages: async (id, options = {}) =>
-      MessageList.parse(await call(task(id, `/messages?since=${options.since ?? 0}`))).messages,
-    cancelTask: async (id) => TaskView.parse(await call(task(id, "/cancel"), { method: "POST", body: {} })),
-    agents: async () => AgentList.parse(await call("/v1/agents")).agents,
+      (await shapes()).MessageList.parse(await call(task(id, `/messages?since=${options.since ?? 0}`))).messages,
+    cancelTask: async (id) =>
+      (await shapes()).TaskView.parse(await call(task(id, "/cancel"), { method: "POST", body: {} })),
+    agents: async () => (await shapes()).AgentList.parse(await call("/v1/agents")).agents,
     queue: async () => await call("/v1/queue") as { mine: number; others: number },
-    follow: (id, options) => follow(fetch, task(id, `/follow?since=${options.since}`), options.signal),
+    follow: (id, options) => follow(fetch, task(id, `/follow?since=${options.since}`), { ...options, clock }),
     [Symbol.dispose]: dispose,
   };
 }
@@ -134,7 +142,7 @@ async function json(
     throw new DroverError("not_running", `Cannot reach the daemon: ${causeOf(error)}`, { cause: error });
   }
   if (response.ok) return parsed(text);
-  throw errorFrom(response.status, text);
+  throw await errorFrom(response.status, text);
 }
 
 function parsed(text: string): unknown {
@@ -145,7 +153,8 @@ function parsed(text: string): unknown {
   }
 }
 
-function errorFrom(status: number, text: string): DroverError {
+async function errorFrom(status: number, text: string): Promise<DroverError> {
+  const { ControlError } = await shapes();
   try {
     const { error } = ControlError.parse(JSON.parse(text));
     const code = error.code === "store_failed" ? "store_unusable" : error.code;
@@ -161,7 +170,11 @@ function causeOf(error: unknown): string {
 }
 
 /** Reads server-sent events; only the fields our server writes (`event`, `data`). */
-async function* follow(fetch: Fetch, path: string, signal: AbortSignal): AsyncIterable<FollowEvent> {
+async function* follow(
+  fetch: Fetch,
+  path: string,
+  { clock, signal }: { clock: Clock; signal: AbortSignal },
+): AsyncIterable<FollowEvent> {
   const gone = (why: string) => new DroverError("not_running", `Cannot follow the task: ${why}`);
   let response: Response;
   try {
@@ -170,30 +183,39 @@ async function* follow(fetch: Fetch, path: string, signal: AbortSignal): AsyncIt
     signal.throwIfAborted();
     throw gone(causeOf(error));
   }
-  if (!response.ok) throw errorFrom(response.status, await response.text());
+  if (!response.ok) throw await errorFrom(response.status, await response.text());
   const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
+  // From here on: how long a connection takes is not how long a daemon may be silent.
+  let stalled = false;
+  const armed = () => clock.after(STALL_MS, () => (stalled = true, void reader.cancel()));
+  let stall = armed();
   try {
     for (;;) {
       const { done, value } = await reader.read().catch((error) => {
         signal.throwIfAborted();
         throw gone(causeOf(error));
       });
+      if (stalled) throw gone(`the daemon has said nothing for ${STALL_MS / 1000} s`);
+      stall[Symbol.dispose]();
+      stall = armed();
       if (done) throw gone("the connection was closed");
       const blocks = (rest + value).split("\n\n");
       rest = blocks.pop()!;
       for (const block of blocks) {
-        const event = eventOf(block);
+        const event = await eventOf(block);
         if (event) yield event;
         if (event?.kind === "end") return;
       }
     }
   } finally {
+    stall[Symbol.dispose]();
     await reader.cancel().catch(() => {});
   }
 }
 
-function eventOf(block: string): FollowEvent | undefined {
+async function eventOf(block: string): Promise<FollowEvent | undefined> {
+  const { MessageView, TaskView } = await shapes();
   const lines = block.split("\n");
   const field = (name: string) =>
     lines.filter((line) => line.startsWith(`${name}:`)).map((line) => line.slice(name.length + 1).trimStart())

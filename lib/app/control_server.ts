@@ -1,12 +1,16 @@
 /** The control socket's server: hello and status of this process, and the user API of the embedded coordinator. */
 import type { Fetch } from "../core/ports.ts";
 import type { Phase } from "../core/phase.ts";
-import { type ControlError, type Hello, StopRequest } from "../wire/control.ts";
+import { type ControlError, type Hello, type LaunchView, StopRequest } from "../wire/control.ts";
 
 export interface ControlSources {
   readonly hello: () => Hello;
   readonly status: () => object;
+  readonly health: () => object;
   readonly phase: () => Phase;
+  readonly launch: () => LaunchView;
+  /** Writes the pidfile again, for a client that found none. */
+  readonly writeRecord: () => Promise<void>;
   readonly userApi: Fetch;
   readonly instance: string;
   /** `drain` lets running tasks finish, `now` ends them to be tried again. */
@@ -22,6 +26,10 @@ export function controlHandler(sources: ControlSources): (request: Request) => R
     const route = `${request.method} ${pathname}`;
     if (route === "GET /v1/hello") return Response.json(sources.hello());
     if (route === "GET /v1/status") return Response.json(sources.status());
+    // Where clients of other daemons look for it, too.
+    if (route === "GET /health") return Response.json(sources.health());
+    if (route === "GET /v1/launch") return Response.json(sources.launch());
+    if (route === "POST /v1/record") return sources.writeRecord().then(() => Response.json(sources.hello()));
     if (route === "POST /v1/stop") return stop(request, sources);
     if (route === "DELETE /v1/stop") {
       if (sources.cancelDrain()) return Response.json(sources.hello());

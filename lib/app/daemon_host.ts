@@ -8,16 +8,26 @@ import { BUILD } from "../core/build_info.ts";
 import type { Settings } from "../core/config.ts";
 import { DroverError } from "../core/drover_error.ts";
 import { controlSocket, type Home } from "../core/home.ts";
+import type { Runtime } from "../core/model.ts";
 import type { Ending } from "../core/phase.ts";
-import type { Host, Lock } from "../core/ports.ts";
+import type { Env, Host, Lock } from "../core/ports.ts";
 import { createDaemon, type Daemon } from "../daemon/daemon.ts";
 import { OutboxError } from "../daemon/outbox.ts";
-import { PIDFILE_SCHEMA, readPidfile, removePidfile, sameProcess, writePidfile } from "../lifecycle/pidfile.ts";
+import type { Surroundings } from "../daemon/surroundings.ts";
+import { daemonEnv, launchArgs, REPLACED_VARIABLE, type SupervisorKind } from "../core/launch.ts";
+import { readPidfile, sameProcess } from "../lifecycle/pidfile.ts";
 import { CONTROL_PROTOCOL, type Hello } from "../wire/control.ts";
 import { type UserApi, userApiOver } from "./control_client.ts";
 import { controlHandler } from "./control_server.ts";
+import { healthView } from "./health.ts";
+import { openHealthPort } from "./health_port.ts";
+import { openLoginPath } from "./login_path.ts";
 import { retentionLoop } from "./retention.ts";
 import { daemonIdOf, inHome, openHome, writeOwnCommand } from "./home_dir.ts";
+import { createOwnRecord } from "./own_record.ts";
+import { remoteView } from "./remote.ts";
+import { SOCKET_NAME } from "./reach.ts";
+import { checkWanted } from "./wanted.ts";
 
 export type Mode = "daemon" | "run";
 
@@ -26,6 +36,8 @@ export interface HolderOptions {
   readonly settings: Settings;
   /** For the pidfile: how this process was started. */
   readonly args: readonly string[];
+  /** The service manager that started it. */
+  readonly supervisor?: SupervisorKind;
   /** Log records also go to stderr (foreground daemon). */
   readonly logToStderr: boolean;
 }
@@ -55,6 +67,7 @@ async function open(host: Host, home: Home, options: HolderOptions): Promise<Hol
   await openHome(host, home);
   await using stack = new AsyncDisposableStack();
   const lock = stack.use(await takeDaemonLock(host, home));
+  await checkWanted(host, home, options);
   const { mode, settings } = options;
   stack.use(await host.logs.setup({ file: home.logFile, stderr: options.logToStderr, level: settings.logLevel }));
   const log = host.logs.getLogger("app");
@@ -71,24 +84,68 @@ async function open(host: Host, home: Home, options: HolderOptions): Promise<Hol
     })
   );
   stack.defer(() => coordinator.close());
-  const daemon = storeOpened(() => createEmbeddedDaemon(host, home, coordinator, { ...options, instance, daemonId }));
+  const surroundings = await openLoginPath(host, home, { enabled: settings.loginPath });
+  const daemon = storeOpened(() =>
+    createEmbeddedDaemon(host, home, coordinator, { ...options, instance, daemonId, surroundings })
+  );
   stack.defer(() => daemon.close());
 
   const place = controlSocket(home, instance, host.system);
   await prepareSocketDirectory(host, home, place.directory);
+  const record = createOwnRecord(host, home, {
+    instance,
+    mode,
+    args: options.args,
+    controlSocket: place.path,
+    supervisor: options.supervisor ?? "none",
+    onSuperseded() {
+      daemon.stop();
+      daemon.cancelTasks();
+    },
+  });
+  const { version } = record.value();
   const hello = (): Hello => ({
     protocol: CONTROL_PROTOCOL,
     instance,
     pid: host.system.self().pid,
-    version: BUILD.version,
+    version,
     mode,
     phase: daemon.phase.kind,
     home: home.root,
   });
+  const healthPort = openHealthPort({
+    port: mode === "daemon" ? settings.healthPort : 0,
+    network: host.network,
+    log,
+    view: () => health(),
+  });
+  stack.defer(() => healthPort.close());
+  const health = () =>
+    healthView({
+      home,
+      hello: hello(),
+      status: daemon.status(),
+      record: record.value(),
+      daemonId,
+      deviceName: host.system.hostname,
+      os: host.system.os,
+      port: healthPort.state,
+      now: host.clock.now(),
+    });
   const handler = controlHandler({
     hello,
-    status: () => ({ ...hello(), ...daemon.status() }),
+    health,
+    status: () => ({
+      ...hello(),
+      ...record.view(),
+      ...daemon.status(),
+      healthPort: healthPort.state,
+      reloadPending: null,
+      remote: remoteView(settings, host.system.env),
+    }),
     phase: () => daemon.phase,
+    launch: () => ({ args: launchArgs(options.args), env: daemonEnv(host.system.env, home) }),
+    writeRecord: () => record.write(),
     userApi: coordinator.userApi,
     instance,
     stop(stopMode) {
@@ -97,31 +154,25 @@ async function open(host: Host, home: Home, options: HolderOptions): Promise<Hol
     },
     cancelDrain: () => daemon.cancelDrain(),
   });
-  const server = host.network.serveUnix(place.path, handler);
+  const server = host.network.serveUnix(place.path, handler, (error) => {
+    // Nobody could tell it anything any more, or start another one beside it.
+    log.critical("the control socket is lost, the daemon drains and ends", { error: error.message });
+    daemon.stop();
+  });
   stack.defer(() => server.close());
   // Streams that follow a task end with the coordinator; the server waits for them, so the coordinator goes first.
   stack.defer(() => coordinator.close());
-  await writePidfile(host.files, home.pidfile, {
-    schemaVersion: PIDFILE_SCHEMA,
-    ...host.system.self(),
-    instance,
-    version: BUILD.version,
-    protocol: CONTROL_PROTOCOL,
-    mode,
-    binary: host.system.selfCommand[0] ?? "",
-    controlSocket: place.path,
-    launch: { args: [...options.args], cwd: host.system.cwd },
-    startedAt: new Date(host.clock.now()).toISOString(),
-    startReason: "user",
-  });
-  stack.defer(() => removePidfile(host.files, home.pidfile, instance));
+  stack.use(await record.publish());
   log.info("holding the home", {
     mode,
     pid: host.system.self().pid,
-    version: BUILD.version,
+    version,
     instance,
     lock: lock.path,
+    reason: record.value().startReason,
   });
+  const replaced = host.system.env[REPLACED_VARIABLE];
+  if (replaced) log.info("started in place of another version", { version, replaced });
 
   const purging = new AbortController();
   stack.defer(() => purging.abort());
@@ -168,7 +219,7 @@ function createEmbeddedDaemon(
   host: Host,
   home: Home,
   coordinator: Coordinator,
-  options: HolderOptions & { instance: string; daemonId: string },
+  options: HolderOptions & { instance: string; daemonId: string; surroundings: Surroundings },
 ): Daemon {
   const { clock, random, files, processes, system, logs } = host;
   return createDaemon({
@@ -182,7 +233,7 @@ function createEmbeddedDaemon(
     version: BUILD.version,
     deviceName: system.hostname,
     os: system.os,
-    env: system.env,
+    surroundings: options.surroundings,
     slots: options.settings.maxConcurrentTasks,
     timeLimitMs: options.settings.timeLimitMs,
     connections: [{
@@ -193,18 +244,21 @@ function createEmbeddedDaemon(
       wakeups: coordinator,
     }],
     ...(options.mode === "run" ? { submittedTo: options.instance } : {}),
-    discover: (signal) => discoverAgents(host, signal),
+    discover: (limits) => discoverAgents(host, limits),
     backendFor: (family) => BACKENDS[family],
     sessionVariables: SESSION_VARIABLES,
     getLogger: logs.getLogger,
   });
 }
 
-/** The agent CLIs of this machine, and every other row of the table with why it was skipped. */
-export function discoverAgents(host: Host, signal?: AbortSignal): ReturnType<typeof discover> {
-  const { processes, files, system } = host;
-  const { env, selfCommand, uid } = system;
-  return discover({ processes, files, env, selfCommand, uid, signal });
+/** The agent CLIs of this machine but those known, and every other row of the table with why it was skipped. */
+export function discoverAgents(
+  { processes, files, system }: Host,
+  { env = system.env, known = [], signal }: { env?: Env; known?: readonly Runtime[]; signal?: AbortSignal } = {},
+): ReturnType<typeof discover> {
+  const { selfCommand, uid } = system;
+  const except = new Set(known.map(({ provider }) => provider));
+  return discover({ processes, files, env, selfCommand, uid, except, signal });
 }
 
 function storeOpened<T>(open: () => T): T {
@@ -235,6 +289,6 @@ async function prepareSocketDirectory(host: Host, home: Home, directory: string)
   // Elsewhere the directory is shared by several homes, and a name does not say whose it is.
   if (directory !== home.runDirectory) return;
   for (const name of await files.list(directory)) {
-    if (/^c-[0-9a-f]{12}\.sock$/.test(name)) await files.remove(`${directory}/${name}`);
+    if (SOCKET_NAME.test(name)) await files.remove(`${directory}/${name}`);
   }
 }

@@ -1,21 +1,36 @@
 /** The home directory: found, made private, and refused with a reason when it cannot be used. */
 import { DroverError } from "../core/drover_error.ts";
 import { type Home, homeLayout, homeRoot } from "../core/home.ts";
-import { type Host, HostError } from "../core/ports.ts";
+import { type Env, type Host, HostError } from "../core/ports.ts";
+import { isProfileName, PROFILE_RULE, profileRoot } from "../core/profile.ts";
 
 const OTHERS_MAY_WRITE = 0o022;
 
-/** The home of this environment; nothing is created. Throws `home_unusable`. */
-export function findHome(host: Host): Home {
+/** The home of this environment and profile (`DROVER_PROFILE` unless given); nothing is created. Throws `home_unusable`, `usage`. */
+export function findHome(host: Host, profile?: string): Home {
   const { env } = host.system;
   const root = homeRoot(env);
-  if (root) return homeLayout(root);
+  if (root) return homeLayout(rootOfProfile(root, profile, env));
   const why = env.DROVER_HOME
     ? `DROVER_HOME is ${JSON.stringify(env.DROVER_HOME)}, which is not an absolute path`
     : "neither DROVER_HOME nor HOME is an absolute path";
   throw new DroverError("home_unusable", `Cannot find a home for drover: ${why}`, {
     hint: "set DROVER_HOME to the absolute path of a directory of yours",
   });
+}
+
+function rootOfProfile(root: string, given: string | undefined, env: Env): string {
+  const name = given ?? env.DROVER_PROFILE;
+  if (!name) return root;
+  if (isProfileName(name)) return profileRoot(root, name);
+  const source = given === undefined ? "the variable DROVER_PROFILE" : "--profile";
+  throw new DroverError(
+    "usage",
+    `Cannot use the profile ${JSON.stringify(name)} of ${source}: no profile has such a name`,
+    {
+      hint: `a name is ${PROFILE_RULE}; drover profiles lists those there are`,
+    },
+  );
 }
 
 /**

@@ -1,9 +1,18 @@
 /** Wires the life cycle to the machine: what `start`, `stop` and `restart` need of the host and of the control socket. */
+import { BUILD } from "../core/build_info.ts";
+import { DroverError } from "../core/drover_error.ts";
 import type { Home } from "../core/home.ts";
-import type { Env, Host } from "../core/ports.ts";
-import type { InstancePorts } from "../lifecycle/instance.ts";
-import { connectControl, type ControlConnection } from "./control_client.ts";
+import { claimedVersion, daemonEnv } from "../core/launch.ts";
+import type { Host } from "../core/ports.ts";
+import type { ControlPort } from "../lifecycle/observe.ts";
+import type { InstancePorts } from "../lifecycle/verb.ts";
+import type { ControlConnection } from "./control_client.ts";
+import { createFaultPoints } from "./fault_points.ts";
 import { daemonIdOf, inHome } from "./home_dir.ts";
+import { reachHolder } from "./reach.ts";
+import { supervisorOf } from "./service.ts";
+
+const PREFLIGHT_MS = 10_000;
 
 export function instancePorts(host: Host, home: Home): InstancePorts {
   const { system } = host;
@@ -14,28 +23,66 @@ export function instancePorts(host: Host, home: Home): InstancePorts {
     launcher: host.launcher,
     self: system.self,
     identityOf: system.identityOf,
+    environmentOf: system.environmentOf,
     selfCommand: system.selfCommand,
     env: daemonEnv(system.env, home),
-    async connect() {
-      const control = await connectControl(host, home);
-      return control && {
-        hello: control.hello,
-        stop: (mode) => control.stop(mode),
-        runningTasks: () => runningTasks(control),
-        [Symbol.dispose]: () => control[Symbol.dispose](),
-      };
+    version: claimedVersion(system.env, BUILD.version),
+    async contact(record) {
+      const reached = await reachHolder(host, home, record);
+      return reached.kind === "answers" ? { kind: "answers", control: controlPort(reached.connection) } : reached;
     },
     endLeftovers: () => inHome(home, async () => await host.processes.endMarked(`${await daemonIdOf(host, home)}:`)),
+    mark: () => launchMark(host, home),
+    preflight: () => preflight(host),
+    faultPoint: createFaultPoints(host, home),
+    supervisor: () => supervisorOf(host, home),
   };
 }
 
-/** A daemon that outlives the task or the terminal it was started from knows nothing of either. */
-function daemonEnv(env: Env, home: Home): Env {
-  const kept = Object.entries(env).filter(([name]) => !/^DROVER_(TASK_|AGENT_|WORKSPACE_|TOKEN$|LAUNCH_)/.test(name));
-  return { ...Object.fromEntries(kept), DROVER_HOME: home.root };
+function controlPort(connection: ControlConnection): ControlPort {
+  return {
+    hello: connection.hello,
+    stop: (mode) => connection.stop(mode),
+    cancelDrain: () => connection.cancelDrain(),
+    status: () => connection.status(),
+    runningTasks: () => runningTasks(connection),
+    launch: () => connection.launch(),
+    adopt: () => connection.adopt(),
+    [Symbol.dispose]: () => connection[Symbol.dispose](),
+  };
 }
 
 async function runningTasks(control: ControlConnection): Promise<string[]> {
   const status = await control.status() as { tasks?: { task: string; agent: string }[] };
   return (status.tasks ?? []).map(({ task, agent }) => `${task} (${agent})`);
+}
+
+/** Cheap on purpose: a start does not wait for the digest of a large executable. */
+async function launchMark({ files, system }: Host, home: Home): Promise<string> {
+  const paths = [system.selfCommand.at(-1) ?? "", home.config];
+  const marks = await Promise.all(paths.map(async (path) => {
+    const info = await files.stat(path).catch(() => undefined);
+    return info ? `${info.dev}:${info.ino}:${info.size}:${info.mtimeMs}` : "-";
+  }));
+  return marks.join(" ");
+}
+
+/** Looked at before anything is stopped: a program that has been removed or broken meanwhile cannot take over. */
+async function preflight({ processes, system }: Host): Promise<void> {
+  const [executable = "", ...args] = system.selfCommand;
+  const unusable = (why: string) =>
+    new DroverError("binary_unusable", `Cannot start a daemon from ${executable}: ${why}`, {
+      phase: "preflight",
+      hint: "install drover again; the running daemon was left alone",
+    });
+  try {
+    const { exit, timedOut } = await processes.run(
+      { executable, args: [...args, "--help"], env: system.env },
+      { timeoutMs: PREFLIGHT_MS },
+    );
+    if (timedOut) throw unusable(`it did not answer within ${PREFLIGHT_MS / 1000} s`);
+    if (exit.code !== 0) throw unusable(`it ended with code ${exit.code}`);
+  } catch (error) {
+    throw error instanceof DroverError ? error : unusable((error as Error).message);
+  }
 }

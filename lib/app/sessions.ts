@@ -1,16 +1,17 @@
 /** Who answers the user API for a command: the running holder of the home, this process as an in-process run, or the store itself. */
-import { createCoordinator } from "../coordinator/embedded.ts";
-import { StoreError } from "../coordinator/store.ts";
 import type { Settings } from "../core/config.ts";
 import { DroverError } from "../core/drover_error.ts";
 import type { Home } from "../core/home.ts";
 import type { Host } from "../core/ports.ts";
-import { connectControl, type UserApi, userApiOver } from "./control_client.ts";
-import { type Holder, openHolder, takeDaemonLock } from "./daemon_host.ts";
-import { inHome, openHome } from "./home_dir.ts";
+import type { UserApi } from "./control_client.ts";
+import type { Holder } from "./daemon_host.ts";
+import { connectControl } from "./reach.ts";
+import { connectUsable, restartPending, type UsableOptions } from "./usable.ts";
 
 /** How long a command waits for a holder that is starting or leaving. */
 const WAIT_MS = 20_000;
+/** …and for one that another command is restarting, which lets its tasks finish first. */
+const RESTART_WAIT_MS = 120_000;
 const POLL_MS = 100;
 
 export interface RunSession {
@@ -27,17 +28,23 @@ export interface RunSession {
 export async function openRunSession(
   host: Host,
   home: Home,
-  options: { settings: Settings; args: readonly string[]; signal?: AbortSignal },
+  options: UsableOptions & { settings: Settings; args: readonly string[]; signal?: AbortSignal },
 ): Promise<RunSession> {
-  const deadline = host.clock.monotonic() + WAIT_MS;
+  const begun = host.clock.monotonic();
+  const said = new Set<string>();
+  const note = (text: string) => {
+    if (!said.has(text)) options.note(text);
+    said.add(text);
+  };
   for (;;) {
-    const joined = await joinHolder(host, home);
+    const joined = await joinHolder(host, home, { note });
     if (joined) return joined;
     try {
       return await holdAlone(host, home, options);
     } catch (error) {
       if (!(error instanceof DroverError && error.code === "already_running")) throw error;
-      if (host.clock.monotonic() >= deadline || options.signal?.aborted) {
+      const patience = await restartPending(host, home) ? RESTART_WAIT_MS : WAIT_MS;
+      if (host.clock.monotonic() >= begun + patience || options.signal?.aborted) {
         throw new DroverError("busy", `Cannot reach the drover that holds ${home.root}: ${error.message}`, {
           hint: `look at ${home.logFile}`,
           cause: error,
@@ -49,8 +56,8 @@ export async function openRunSession(
 }
 
 /** A holder that takes tasks; one that is leaving is none. */
-async function joinHolder(host: Host, home: Home): Promise<RunSession | undefined> {
-  const control = await connectControl(host, home);
+async function joinHolder(host: Host, home: Home, options: UsableOptions): Promise<RunSession | undefined> {
+  const control = await connectUsable(host, home, options);
   if (!control) return undefined;
   const { phase, mode } = control.hello;
   if (phase === "running" || phase === "reload-pending") {
@@ -70,6 +77,8 @@ async function holdAlone(
   home: Home,
   { settings, args }: { settings: Settings; args: readonly string[] },
 ): Promise<RunSession> {
+  // Loaded late: with a daemon none of it is needed.
+  const { openHolder } = await import("./daemon_host.ts");
   const holder = await openHolder(host, home, { mode: "run", settings, args, logToStderr: false });
   try {
     await holder.start();
@@ -102,39 +111,19 @@ async function leave(host: Host, holder: Holder, abandoned: AbortSignal): Promis
  * A session for looking and cancelling: the holder's, else the store's own under a short hold of the lock, else (a home
  * that was never used) `undefined`.
  */
-export async function openUserSession(host: Host, home: Home): Promise<UserApi | undefined> {
-  const control = await connectControl(host, home);
+export async function openUserSession(
+  host: Host,
+  home: Home,
+  /** Without it the holder is taken as it is, whatever its version. */
+  usable?: UsableOptions,
+): Promise<UserApi | undefined> {
+  const control = usable ? await connectUsable(host, home, usable) : await connectControl(host, home);
   if (control) return control;
   if (!await host.files.stat(home.coordinatorDb)) return undefined;
-  await openHome(host, home);
-  const lock = await inHome(home, () => takeDaemonLock(host, home)).catch((error) => {
-    if (!(error instanceof DroverError && error.code === "already_running")) throw error;
-    return undefined;
-  });
-  if (!lock) {
-    const late = await connectControl(host, home);
-    if (late) return late;
-    throw new DroverError("busy", `Cannot reach the drover that holds ${home.root}`, {
-      hint: `look at ${home.logFile}`,
-    });
-  }
-  try {
-    const coordinator = createCoordinator({
-      path: home.coordinatorDb,
-      clock: host.clock,
-      random: host.random,
-      log: host.logs.getLogger("coordinator"),
-    });
-    return userApiOver(coordinator.userApi, host.clock, {
-      live: false,
-      dispose: () => {
-        coordinator.close();
-        lock.release();
-      },
-    });
-  } catch (error) {
-    lock.release();
-    if (error instanceof StoreError) throw new DroverError("store_unusable", error.message, { cause: error });
-    throw error;
-  }
+  const { openOwnStore } = await import("./own_store.ts");
+  const own = await openOwnStore(host, home);
+  if (own) return own;
+  const late = await connectControl(host, home);
+  if (late) return late;
+  throw new DroverError("busy", `Cannot reach the drover that holds ${home.root}`, { hint: `look at ${home.logFile}` });
 }

@@ -5,9 +5,24 @@ import type { Command, OptionSpec, Parsed } from "./command.ts";
 
 /** Every verb has these. */
 export const COMMON_OPTIONS: readonly OptionSpec[] = [
-  { name: "json", summary: "print one JSON object on stdout, errors as one on stderr" },
+  { name: "profile", value: "NAME", summary: "use the home of this profile (also DROVER_PROFILE)" },
+  { name: "json", summary: "print one JSON object on stdout, the result or the error" },
   { name: "help", short: "h", summary: "show this help" },
 ];
+
+/**
+ * The words that can name a verb, at most `count`, with their places: options that every verb has may stand before and
+ * between them.
+ */
+export function leadingWords(argv: readonly string[], count: number): { word: string; index: number }[] {
+  const found: { word: string; index: number }[] = [];
+  for (let index = 0; index < argv.length && found.length < count; index++) {
+    const word = argv[index]!;
+    if (word === "--profile") index++;
+    else if (word !== "--json" && !word.startsWith("--profile=")) found.push({ word, index });
+  }
+  return found;
+}
 
 /** Throws `usage`. */
 export function parseCommand(command: Command, args: readonly string[]): Parsed {

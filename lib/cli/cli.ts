@@ -1,126 +1,96 @@
-/** The verbs as one table, and the way from a command line to an exit code. */
+/** The way from a command line to an exit code: which verb it names, what it gives it, and what its errors become. */
 import { BUILD } from "../core/build_info.ts";
 import { DroverError } from "../core/drover_error.ts";
+import { platformRefusal } from "../core/platform.ts";
 import type { Host } from "../core/ports.ts";
 import { findHome } from "../app/home_dir.ts";
-import { closest, parseCommand } from "./args.ts";
-import type { Command } from "./command.ts";
-import { agents } from "./commands/agents.ts";
-import { completeListed, completions } from "./commands/completions.ts";
-import { configGet, configList, configSet, configUnset } from "./commands/config.ts";
-import { daemon } from "./commands/daemon.ts";
-import { demoAgent } from "./commands/demo_agent.ts";
-import { drain, restart, start, stop } from "./commands/lifecycle.ts";
-import { logs } from "./commands/logs.ts";
-import { run } from "./commands/run.ts";
-import { status } from "./commands/status.ts";
-import { tasksCancel, tasksFollow, tasksList, tasksMessages, tasksShow } from "./commands/tasks.ts";
-import { version } from "./commands/version.ts";
+import { closest, leadingWords, parseCommand } from "./args.ts";
+import type { Command, Parsed } from "./command.ts";
 import { EXIT_CODES, exitCodeFor } from "./exit_code.ts";
 import { commandHelp, groupHelp, overview } from "./help.ts";
-import { createOutput, errorView, printError } from "./output.ts";
+import { createOutput, errorText, errorView } from "./output.ts";
+import { findCommand, isGroup, loadCommands } from "./verbs.ts";
 
-/** In the order of the help. */
-export const COMMANDS: readonly Command[] = [
-  run,
-  start,
-  stop,
-  restart,
-  status,
-  logs,
-  drain,
-  daemon,
-  tasksList,
-  tasksShow,
-  tasksMessages,
-  tasksFollow,
-  tasksCancel,
-  agents,
-  configList,
-  configGet,
-  configSet,
-  configUnset,
-  completions(() => COMMANDS),
-  version,
-  demoAgent,
-  completeListed,
-];
+/** What is said about an error, where, and what the process ends with. */
+export interface Failure {
+  readonly stream: "out" | "err";
+  readonly text: string;
+  readonly code: number;
+}
 
 /** Runs one command line; never throws. */
 export async function runCli(argv: readonly string[], host: Host): Promise<number> {
-  const json = argv.includes("--json") && !argv.slice(0, argv.indexOf("--json")).includes("--");
   try {
-    return await dispatch(argv, host, json);
+    return await dispatch(argv, host);
   } catch (error) {
-    const view = errorView(error);
-    printError(host, view, { json });
-    return exitCodeFor(view.code);
+    const { stream, text, code } = failureOf(error, argv);
+    host.terminal[stream](text);
+    return code;
   }
 }
 
-async function dispatch(argv: readonly string[], host: Host, json: boolean): Promise<number> {
-  const words = argv.filter((word) => word !== "--json");
+/** Where drover cannot run at all; `os` as Deno names it. */
+export function refusalOn(os: string, argv: readonly string[]): Failure | undefined {
+  const refusal = platformRefusal(os);
+  return refusal && failureOf(refusal, argv);
+}
+
+function failureOf(error: unknown, argv: readonly string[]): Failure {
+  const json = argv.includes("--json") && !argv.slice(0, argv.indexOf("--json")).includes("--");
+  const view = errorView(error);
+  return { stream: json ? "out" : "err", text: errorText(view, { json }), code: exitCodeFor(view.code) };
+}
+
+async function dispatch(argv: readonly string[], host: Host): Promise<number> {
+  const leading = leadingWords(argv, 3);
+  const words = leading.map(({ word }) => word);
   const [first, second] = words;
   if (first === undefined || first === "help" || first === "--help" || first === "-h") {
-    return showHelp(words.slice(first === "help" ? 1 : words.length), host);
+    return await showHelp(words.slice(first === "help" ? 1 : words.length), host);
   }
-  if (first === "--version" || first === "-V") return await dispatch(["version", ...argv.slice(1)], host, json);
-  const found = findCommand(words);
+  if (first === "--version" || first === "-V") return await dispatch(argv.with(leading[0]!.index, "version"), host);
+  const found = await findCommand(words);
   if (!found) {
     if (isGroup(first)) {
       if (second === undefined || second === "--help" || second === "-h") {
-        host.terminal.out(groupHelp(first, COMMANDS));
+        host.terminal.out(groupHelp(first, await loadCommands()));
         return second === undefined ? EXIT_CODES.usage.code : EXIT_CODES.ok.code;
       }
-      throw unknownCommand(`${first} ${second}`);
+      throw await unknownCommand(`${first} ${second}`);
     }
-    throw unknownCommand(first);
+    throw await unknownCommand(first);
   }
   const { command, length } = found;
-  const rest = command.hidden ? argv.slice(length) : dropWords(argv, length);
-  const args = command.hidden
-    ? { positional: rest, values: {}, switches: new Set<string>() }
-    : parseCommand(command, rest);
+  const places = leading.slice(0, length).map(({ index }) => index);
+  const args = parse(command, { argv, places });
   if (args.switches.has("help")) {
     host.terminal.out(commandHelp(command));
     return EXIT_CODES.ok.code;
   }
   const output = createOutput(host, { json: args.switches.has("json") });
-  return await command.run({ host, home: () => findHome(host), output, args, argv });
+  return await command.run({ host, home: () => findHome(host, args.values.profile), output, args, argv });
 }
 
-/** `drover --json tasks list` and `drover tasks list --json` are the same. */
-function dropWords(argv: readonly string[], count: number): string[] {
-  let left = count;
-  return argv.filter((word) => word === "--json" || left-- <= 0);
+/** `drover --json tasks list` and `drover tasks list --json` are the same. What follows a hidden verb is the verb's alone. */
+function parse(command: Command, { argv, places }: { argv: readonly string[]; places: readonly number[] }): Parsed {
+  if (!command.hidden) return parseCommand(command, argv.filter((_, index) => !places.includes(index)));
+  const end = places.at(-1)!;
+  return { ...parseCommand(command, argv.slice(0, end)), positional: argv.slice(end + 1) };
 }
 
-function findCommand(words: readonly string[]): { command: Command; length: number } | undefined {
-  for (const length of [2, 1]) {
-    const name = words.slice(0, length).join(" ");
-    const command = COMMANDS.find((candidate) => candidate.name === name);
-    if (command && words.length >= length) return { command, length };
-  }
-  return undefined;
-}
-
-function isGroup(word: string): boolean {
-  return COMMANDS.some((command) => command.name.startsWith(`${word} `));
-}
-
-function unknownCommand(name: string): DroverError {
-  const names = COMMANDS.filter((command) => !command.hidden).map((command) => command.name);
+async function unknownCommand(name: string): Promise<DroverError> {
+  const names = (await loadCommands()).filter((command) => !command.hidden).map((command) => command.name);
   const close = closest(name, [...names, ...names.map((known) => known.split(" ")[0]!)]);
   return new DroverError("usage", `Unknown command "${name}"`, {
     hint: close ? `did you mean drover ${close}?` : "drover --help lists the commands",
   });
 }
 
-function showHelp(words: readonly string[], host: Host): number {
-  const found = findCommand(words);
+async function showHelp(words: readonly string[], host: Host): Promise<number> {
+  const found = await findCommand(words);
   if (found && !found.command.hidden) host.terminal.out(commandHelp(found.command));
-  else if (words[0] !== undefined && isGroup(words[0])) host.terminal.out(groupHelp(words[0], COMMANDS));
-  else if (words[0] !== undefined) throw unknownCommand(words.join(" "));
-  else host.terminal.out(overview(COMMANDS, BUILD.version));
+  else if (words[0] !== undefined && isGroup(words[0])) host.terminal.out(groupHelp(words[0], await loadCommands()));
+  else if (words[0] !== undefined) throw await unknownCommand(words.join(" "));
+  else host.terminal.out(overview(await loadCommands(), BUILD.version));
   return EXIT_CODES.ok.code;
 }

@@ -13,7 +13,7 @@ export type Values =
   | { readonly kind: "by-first-operand"; readonly words: Readonly<Record<string, readonly string[]>> };
 
 /** `drover __complete WHAT` prints these, one to a line: the word, a tab, what it is. */
-export const LISTED = ["tasks", "agents"] as const;
+export const LISTED = ["tasks", "agents", "profiles"] as const;
 export type Listed = typeof LISTED[number];
 
 export interface CompletedOption {
@@ -78,6 +78,7 @@ function completedOption({ name, short, summary, value }: OptionSpec): Completed
 /** Where the placeholder is too general to tell. */
 const BY_OPTION: Readonly<Record<string, Values>> = {
   agent: { kind: "listed", what: "agents" },
+  profile: { kind: "listed", what: "profiles" },
   status: { kind: "words", words: TASK_STATES },
 };
 

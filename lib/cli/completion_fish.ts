@@ -49,7 +49,14 @@ end
 
 function __drover_listed
     set -l words (commandline -opc)
-    $words[1] __complete $argv[1] 2>/dev/null
+    set -l profile
+    set -l before ''
+    for word in $words
+        test "$before" = --profile; and set profile --profile=$word
+        string match -q -- '--profile=*' $word; and set profile $word
+        set before $word
+    end
+    $words[1] $profile __complete $argv[1] 2>/dev/null
 end
 
 complete -c drover -f

@@ -11,6 +11,7 @@ function walkCases(places: readonly Place[]): string {
   );
   return [
     ...(valued.length > 0 ? [`      ${valued.join(" | ")}) option=$verb/$word ;;`] : []),
+    "      */--profile=*) profile=${word#*=} ;;",
     "      */-*) ;;",
     ...steps,
     "      *)",
@@ -102,7 +103,7 @@ _drover_offer() {
 
 _drover_listed() {
   local word rest
-  while IFS=$'\\t' read -r word rest; do _drover_offer "$word"; done < <("$program" __complete "$1" 2>/dev/null)
+  while IFS=$'\\t' read -r word rest; do _drover_offer "$word"; done < <("$program" \${profile:+--profile="$profile"} __complete "$1" 2>/dev/null)
 }
 
 _drover_directories() {
@@ -112,13 +113,15 @@ _drover_directories() {
 }
 
 _drover() {
-  local program=$1 cur=\${COMP_WORDS[COMP_CWORD]} word verb='' option='' first='' count=0 i
+  local program=$1 cur=\${COMP_WORDS[COMP_CWORD]} word verb='' option='' first='' profile='' count=0 i
   COMPREPLY=()
   for ((i = 1; i < COMP_CWORD; i++)); do
     word=\${COMP_WORDS[i]}
     if [[ -n $option ]]; then
       # bash makes three words of --name=value.
-      [[ $word == = ]] || option=''
+      [[ $word != = ]] || continue
+      [[ $option != */--profile ]] || profile=$word
+      option=''
       continue
     fi
     case $verb/$word in
@@ -164,7 +167,7 @@ export function zshCompletion(places: readonly Place[]): string {
 _drover_listed() {
   local line
   local -a found
-  while IFS= read -r line; do found+=("\${line/$'\\t'/:}"); done < <($program __complete $1 2>/dev/null)
+  while IFS= read -r line; do found+=("\${line/$'\\t'/:}"); done < <($program \${profile:+--profile=$profile} __complete $1 2>/dev/null)
   _describe $1 found
 }
 
@@ -173,12 +176,13 @@ _drover_directories() {
 }
 
 _drover() {
-  local program=\${(Q)words[1]} word verb='' option='' first=''
+  local program=\${(Q)words[1]} word verb='' option='' first='' profile=''
   local -a found
   integer i count=0
   for ((i = 2; i < CURRENT; i++)); do
     word=\${(Q)words[i]}
     if [[ -n $option ]]; then
+      [[ $option != */--profile ]] || profile=$word
       option=''
       continue
     fi

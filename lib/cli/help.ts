@@ -16,7 +16,8 @@ Start with:
   drover agents                     which agent CLIs were found here
   drover run "explain this code"    run one task and follow it
 
-Every command has --help and --json. DROVER_HOME moves everything drover keeps (default ~/.drover).
+Every command has --help and --json. DROVER_HOME moves everything drover keeps (default ~/.drover);
+--profile NAME, before or after the command, works with a home of its own below it.
 `;
 }
 

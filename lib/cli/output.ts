@@ -1,4 +1,4 @@
-/** What a command prints: text for people, or exactly one JSON object on stdout and errors as one on stderr. */
+/** What a command prints: text for people, or exactly one JSON object on stdout, its result or its error. */
 import { bold, cyan, dim, green, magenta, red, setColorEnabled, yellow } from "@std/fmt/colors";
 import { DroverError } from "../core/drover_error.ts";
 import { type Host, HostError } from "../core/ports.ts";
@@ -34,28 +34,48 @@ export function createOutput(host: Host, options: { json: boolean }): Output {
   };
 }
 
+/** In JSON mode the whole of it; people get the message and the hint. */
 export interface ErrorView {
+  /** One of a closed list, each with its exit code. */
   readonly code: string;
   readonly message: string;
+  /** The step that failed, of a verb that has several. */
+  readonly phase: string | null;
+  /** Whether the same command may well succeed in a moment. */
+  readonly retryable: boolean;
   readonly hint?: string;
+  /** What led to it, innermost last. */
+  readonly cause: readonly string[];
+  readonly details: Readonly<Record<string, unknown>>;
 }
+
+const REPORT = "this is a bug in drover: please report it with the text above";
 
 /** Any throw as what a person needs; a bug of ours keeps its stack. */
 export function errorView(error: unknown): ErrorView {
+  const bare = { phase: null, retryable: false, cause: causesOf(error), details: {} };
   if (error instanceof DroverError) {
-    return { code: error.code, message: error.message, ...(error.hint ? { hint: error.hint } : {}) };
+    const { code, message, phase = null, retryable, hint, details } = error;
+    return { ...bare, code, message, phase, retryable, ...(hint ? { hint } : {}), details };
   }
-  if (error instanceof HostError) return { code: "internal", message: error.message };
+  if (error instanceof HostError) return { ...bare, code: "internal", message: error.message };
   const text = error instanceof Error ? error.stack ?? error.message : String(error);
-  return { code: "internal", message: text, hint: "this is a bug in drover: please report it with the text above" };
+  return { ...bare, code: "internal", message: text, hint: REPORT };
 }
 
-export function printError(host: Host, view: ErrorView, options: { json: boolean }): void {
-  if (options.json) {
-    host.terminal.err(JSON.stringify({ schemaVersion: JSON_SCHEMA, ok: false, error: view }) + "\n");
-    return;
+function causesOf(error: unknown): string[] {
+  const causes: string[] = [];
+  for (let at = error instanceof Error ? error.cause : undefined; at !== undefined && causes.length < 5;) {
+    causes.push(at instanceof Error ? at.message : String(at));
+    at = at instanceof Error ? at.cause : undefined;
   }
-  host.terminal.err(`drover: ${view.message}\n${view.hint ? `  ${view.hint}\n` : ""}`);
+  return causes;
+}
+
+/** With its line end: one JSON object, which goes where the result would have gone, or the error and under it the hint. */
+export function errorText(view: ErrorView, options: { json: boolean }): string {
+  if (options.json) return JSON.stringify({ schemaVersion: JSON_SCHEMA, ok: false, error: view }) + "\n";
+  return `drover: ${view.message}\n${view.hint ? `  ${view.hint}\n` : ""}`;
 }
 
 /** Columns padded to their widest cell; the last one is not. */

@@ -73,9 +73,12 @@ function workspaceOf(store: Store, fresh: string): string {
   return fresh;
 }
 
-/** Both APIs' error shapes at once would help nobody; 503 is what every client takes as "try again". */
+/**
+ * Both APIs' error shapes at once would help nobody; 503 is what every client takes as "try again". For users it is as
+ * if nobody was there any more: whoever follows a task looks for the next holder.
+ */
 function closedAnswer(request: Request): Response {
   const message = "The coordinator is closed; its process is ending or handing over";
   const user = new URL(request.url).pathname.startsWith("/v1/");
-  return Response.json({ error: user ? { code: "store_failed", message } : message }, { status: 503 });
+  return Response.json({ error: user ? { code: "not_running", message } : message }, { status: 503 });
 }

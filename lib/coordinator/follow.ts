@@ -7,6 +7,8 @@ import { listMessages, viewTask } from "./views.ts";
 /** Chunks that may wait for a slow reader; beyond them the database keeps what is to come. */
 const HIGH_WATER = 16;
 const MESSAGES_PER_CHUNK = 50;
+/** A sign of life at least this often: a reader to whom nothing comes can tell a quiet task from a daemon that hangs. */
+const BEAT_MS = 5_000;
 
 export interface FollowStart {
   readonly id: string;
@@ -30,9 +32,11 @@ export function followTask(
   const encoder = new TextEncoder();
   const reader = new TaskReader(deps, start);
   let subscription: Disposable | undefined;
+  let beat: Disposable | undefined;
   let leave = () => {};
 
   const unsubscribe = () => {
+    beat?.[Symbol.dispose]();
     subscription?.[Symbol.dispose]();
     subscription = undefined;
     signal.removeEventListener("abort", leave);
@@ -46,6 +50,13 @@ export function followTask(
     }
   };
 
+  const beatOn = (controller: ReadableStreamDefaultController<Uint8Array>) => {
+    beat = deps.clock.after(BEAT_MS, () => {
+      if ((controller.desiredSize ?? 0) > 0) controller.enqueue(encoder.encode(":\n\n"));
+      beatOn(controller);
+    });
+  };
+
   return new ReadableStream<Uint8Array>({
     start(controller) {
       leave = () => {
@@ -54,6 +65,7 @@ export function followTask(
         controller.close();
       };
       subscription = deps.topics.follow(start.id, { changed: () => look(controller), closed: leave });
+      beatOn(controller);
       if (signal.aborted) leave();
       else signal.addEventListener("abort", leave, { once: true });
     },

@@ -1,5 +1,5 @@
 /** What a daemon tells about a run besides its moves: messages, usage, the session, progress, and the end of a cancelled one. */
-import type { z } from "zod";
+import type * as z from "zod/mini";
 import type { CancelAckRequest, WireMessage, WireUsage } from "../wire/payloads.ts";
 import type { Deps } from "./deps.ts";
 import { mayHappen } from "./sql.ts";

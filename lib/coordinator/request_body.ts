@@ -1,5 +1,9 @@
 /** Reading a request's JSON: bad JSON and wrong shapes are told apart from everything else that may go wrong. */
-import type { z } from "zod";
+import en from "zod/locales/en";
+import * as z from "zod/mini";
+
+// Without a language the messages of zod/mini say only that something is invalid.
+z.config(en());
 
 /** What was sent cannot be used; the message says why. */
 export class BadBody extends Error {
@@ -7,7 +11,7 @@ export class BadBody extends Error {
 }
 
 /** Decodes the body. An empty one counts as `{}`. NUL characters are dropped: SQLite's text functions stop at them. */
-export async function readBody<Shape extends z.ZodType>(request: Request, shape: Shape): Promise<z.infer<Shape>> {
+export async function readBody<Shape extends z.ZodMiniType>(request: Request, shape: Shape): Promise<z.infer<Shape>> {
   const decoded = shape.safeParse(parse(await request.text()));
   if (decoded.success) return decoded.data;
   const [issue] = decoded.error.issues;

@@ -1,5 +1,5 @@
 /** What users see: tasks, messages and agents in the shapes of the control socket. */
-import type { z } from "zod";
+import type * as z from "zod/mini";
 import type { AgentView, MessageView, TaskUsage, TaskView } from "../wire/control.ts";
 import { isFresh } from "../core/lease.ts";
 import type { Deps } from "./deps.ts";

@@ -8,6 +8,12 @@ export interface Settings {
   /** Prompts, transcripts and finished tasks are kept this long. */
   readonly retentionDays: number;
   readonly logLevel: "debug" | "info" | "warning" | "error";
+  /** TCP port of 127.0.0.1 that answers `GET /health`; 0 = none. */
+  readonly healthPort: number;
+  /** Whether the login shell's PATH is added to our own, for finding agents and for what they find. */
+  readonly loginPath: boolean;
+  /** Whether the daemon takes work from the configured server, beside the tasks of this machine. */
+  readonly remoteEnabled: boolean;
 }
 
 export type SettingSource = "flag" | "environment" | "file" | "default";
@@ -24,7 +30,7 @@ interface Row<T> {
   readonly fallback: T;
   readonly parse: (value: unknown) => T | undefined;
   /** As it stands in the file and is shown to people; `parse` takes it back. */
-  readonly write: (value: T) => string | number;
+  readonly write: (value: T) => string | number | boolean;
   readonly range: string;
   /** All there is to choose from, where that is a handful of words. */
   readonly choices?: readonly string[];
@@ -68,6 +74,32 @@ export const SETTINGS: Table = {
     range: LEVELS.join(", "),
     choices: LEVELS,
   },
+  healthPort: {
+    key: "health.port",
+    variable: "DROVER_HEALTH_PORT",
+    fallback: 0,
+    parse: integer(0, 65_535),
+    write: (value) => value,
+    range: "a port from 1 to 65535, or 0 for none",
+  },
+  loginPath: {
+    key: "agents.login_path",
+    variable: "DROVER_LOGIN_PATH",
+    fallback: true,
+    parse: trueOrFalse,
+    write: (value) => value,
+    range: "true or false",
+    choices: ["true", "false"],
+  },
+  remoteEnabled: {
+    key: "remote.enabled",
+    variable: "DROVER_REMOTE_ENABLED",
+    fallback: false,
+    parse: trueOrFalse,
+    write: (value) => value,
+    range: "true or false",
+    choices: ["true", "false"],
+  },
 };
 
 function integer(min: number, max: number): (value: unknown) => number | undefined {
@@ -77,6 +109,10 @@ function integer(min: number, max: number): (value: unknown) => number | undefin
       ? number
       : undefined;
   };
+}
+
+function trueOrFalse(value: unknown): boolean | undefined {
+  return [true, false].find((one) => value === one || value === String(one));
 }
 
 const UNITS: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };

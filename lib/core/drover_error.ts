@@ -8,6 +8,10 @@ export type ErrorCode =
   | "draining"
   | "drain_deadline"
   | "timeout"
+  | "unmanaged"
+  | "version_conflict"
+  | "breaker_open"
+  | "binary_unusable"
   | "home_unusable"
   | "store_unusable"
   | "config_invalid"
@@ -20,14 +24,46 @@ export type ErrorCode =
   | "directory_unusable"
   | "invalid_request"
   | "daemon_failed"
+  | "service_failed"
+  | "platform_unsupported"
   | "internal";
+
+/** Codes of what may well be over in a moment: the same command again is a sensible thing to do. */
+const PASSING: ReadonlySet<ErrorCode> = new Set([
+  "already_running",
+  "breaker_open",
+  "busy",
+  "drain_deadline",
+  "draining",
+  "thread_busy",
+  "timeout",
+]);
+
+/** The step of a verb that failed; for scripts, which branch on it where the code alone does not tell. */
+export type ErrorPhase = "lock" | "look" | "handshake" | "preflight" | "drain" | "signal" | "launch";
+
+export interface DroverErrorOptions {
+  readonly hint?: string;
+  readonly phase?: ErrorPhase;
+  /** What the message says, as data. */
+  readonly details?: Readonly<Record<string, unknown>>;
+  readonly cause?: unknown;
+}
 
 export class DroverError extends Error {
   override readonly name = "DroverError";
   readonly hint: string | undefined;
+  readonly phase: ErrorPhase | undefined;
+  readonly details: Readonly<Record<string, unknown>>;
 
-  constructor(readonly code: ErrorCode, message: string, options: { hint?: string; cause?: unknown } = {}) {
+  constructor(readonly code: ErrorCode, message: string, options: DroverErrorOptions = {}) {
     super(message, { cause: options.cause });
     this.hint = options.hint;
+    this.phase = options.phase;
+    this.details = options.details ?? {};
+  }
+
+  get retryable(): boolean {
+    return PASSING.has(this.code);
   }
 }

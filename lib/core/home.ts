@@ -11,6 +11,10 @@ export interface Home {
   readonly restartLock: string;
   /** Who holds the restart lock, for those who wait. */
   readonly restartHolder: string;
+  /** What outlives any daemon: stop intent, breaker, journal. */
+  readonly lifecycle: string;
+  /** How the last daemon ended, by its own account. */
+  readonly lastExit: string;
   readonly runDirectory: string;
   readonly logFile: string;
   /** What a background daemon prints before and beside its log. */
@@ -22,6 +26,8 @@ export interface Home {
   readonly workspaces: string;
   readonly transcripts: string;
   readonly bin: string;
+  /** What the login shell last said its PATH is. */
+  readonly loginPath: string;
 }
 
 /** `DROVER_HOME`, else `~/.drover`. `undefined` when neither it nor `HOME` is an absolute path. */
@@ -38,6 +44,8 @@ export function homeLayout(root: string): Home {
     pidfile: at("daemon.json"),
     restartLock: at("restart.lock"),
     restartHolder: at("restart.json"),
+    lifecycle: at("lifecycle.json"),
+    lastExit: at("last_exit.json"),
     runDirectory: at("run"),
     logFile: at("logs/daemon.log"),
     launchLog: at("logs/daemon.out"),
@@ -48,6 +56,7 @@ export function homeLayout(root: string): Home {
     workspaces: at("workspaces"),
     transcripts: at("transcripts"),
     bin: at("bin"),
+    loginPath: at("login_path.json"),
   };
 }
 

@@ -132,6 +132,8 @@ export interface Files {
   append(path: string, text: string): Promise<void>;
   /** Creates the directory and its parents with mode 0700. No error when it is there. */
   makeDirectory(path: string): Promise<void>;
+  /** Within one file system; replaces what has the new name. */
+  rename(from: string, to: string): Promise<void>;
   /** Removes a file or a whole directory; no error when there is none. */
   remove(path: string): Promise<void>;
   /** `undefined` when there is nothing. Follows links unless `link` is set. */
@@ -140,6 +142,55 @@ export interface Files {
   /** Names, sorted. */
   list(path: string): Promise<string[]>;
   chmod(path: string, mode: number): Promise<void>;
+}
+
+/** What a file system says of a file without it being read; equal marks nearly always mean equal bytes. */
+export interface FileMark {
+  /** Where the links of the path end. */
+  readonly realPath: string;
+  readonly dev: number;
+  readonly ino: number;
+  /** Bytes. */
+  readonly size: number;
+  readonly mtimeMs: number;
+  /** The one time that no program can set back; in whole seconds, more the runtime does not tell. */
+  readonly ctimeMs: number;
+  /** Permission bits. */
+  readonly mode: number;
+}
+
+export type Look =
+  | { readonly kind: "file" | "not-executable"; readonly mark: FileMark }
+  /** `dangling`: the path is a link, and what it leads to is gone. */
+  | { readonly kind: "missing"; readonly dangling: boolean }
+  /** No permission, a loop of links, a directory, a broken file system; `why` for people. */
+  | { readonly kind: "unreadable"; readonly why: string };
+
+/** A link met on the way to a file, with what it leads to. */
+export interface FollowedLink {
+  readonly path: string;
+  /** Absolute: of a link what its text means, of a directory reached through links where it really is. */
+  readonly target: string;
+}
+
+/** Which bytes a file holds. Paths absolute. */
+export interface Fingerprints {
+  /**
+   * SHA-256 in lower-case hex, in constant memory, one file at a time, with the event loop free in between. Throws
+   * `HostError` when the file cannot be read, and `signal.reason` as soon as it aborts.
+   */
+  hashFile(path: string, options?: { signal?: AbortSignal }): Promise<string>;
+  /** Of a text in UTF-8. */
+  hashText(text: string): Promise<string>;
+  /**
+   * The cheap question before a hash. Throws for nothing that a file system can answer. `before`: the mark it had; as
+   * long as the path leads to the very same file that one is given back, at half the cost.
+   */
+  look(path: string, before?: FileMark): Promise<Look>;
+  /** The links from a path to its file, in the order they are followed, as far as there are any. Never throws. */
+  follow(path: string): Promise<readonly FollowedLink[]>;
+  /** The first bytes of a file, at most `maxBytes`; `undefined` where they cannot be read. Never throws. */
+  readStart(path: string, maxBytes: number): Promise<Uint8Array | undefined>;
 }
 
 /** An advisory lock on a file (flock): freed by the kernel when its holder dies. Never deletes the file. */
@@ -155,10 +206,36 @@ export interface Locks {
   lock(path: string, options: { timeoutMs: number; signal?: AbortSignal }): Promise<Lock | undefined>;
 }
 
+export interface DiskSpace {
+  /** For this user. */
+  readonly freeBytes: number;
+  readonly totalBytes: number;
+  /** How many more files fit; `null` where the file system has no such limit. */
+  readonly freeFiles: number | null;
+}
+
+/** What only a diagnosis asks of the machine. */
+export interface Inspector {
+  /**
+   * Pids of processes of this user that have the file open, which for a lock file are its holder and those that try it;
+   * empty where the system does not tell. Its own pid is left out.
+   */
+  openedBy(path: string): Promise<readonly number[]>;
+  /** Of the file system that holds `path`. Throws `HostError`. */
+  diskSpace(path: string): Promise<DiskSpace>;
+}
+
 export type Fetch = (request: Request) => Promise<Response>;
 
 export interface UnixServer {
   readonly path: string;
+  /** Waits two seconds for answers that are on their way. */
+  close(): Promise<void>;
+}
+
+export interface LoopbackServer {
+  readonly port: number;
+  /** At once, also under the hands of a client that has not finished its request. */
   close(): Promise<void>;
 }
 
@@ -169,9 +246,21 @@ export interface UnixClient extends Disposable {
 export interface Network {
   /** Proxies of the environment are ignored for loopback. */
   readonly fetch: Fetch;
-  /** HTTP on a Unix socket with mode 0600; never a TCP port. Throws `HostError` `address-in-use`. */
-  serveUnix(path: string, handler: (request: Request) => Response | Promise<Response>): UnixServer;
+  /**
+   * HTTP on a Unix socket with mode 0600; never a TCP port. Out of descriptors it drops its connections and listens again
+   * a second later; `onLost` is called when it cannot. Throws `HostError` `address-in-use`.
+   */
+  serveUnix(
+    path: string,
+    handler: (request: Request) => Response | Promise<Response>,
+    onLost?: (error: HostError) => void,
+  ): UnixServer;
   unixClient(path: string): UnixClient;
+  /**
+   * HTTP on a TCP port of 127.0.0.1 and of no other address; port 0 takes a free one. Every user of the machine can call
+   * it, and so can web pages: the handler has to tell. Throws `HostError` `address-in-use` or `permission`.
+   */
+  serveLoopback(port: number, handler: (request: Request) => Response | Promise<Response>): LoopbackServer;
 }
 
 export type SignalName = "SIGINT" | "SIGTERM" | "SIGHUP";
@@ -205,6 +294,8 @@ export interface SystemInfo {
   self(): ProcessIdentity;
   /** Identity of a live process; `undefined` when there is none (a zombie is none). */
   identityOf(pid: number): ProcessIdentity | undefined;
+  /** The environment a process was started with; `undefined` when there is none or it may not be read. */
+  environmentOf(pid: number): Env | undefined;
 }
 
 export type LogFields = Readonly<Record<string, unknown>>;
@@ -246,15 +337,26 @@ export interface Terminal {
   write(bytes: Uint8Array): Promise<void>;
 }
 
+/** To the service manager that started this process, where there is one that asked to be told (systemd's notify protocol). */
+export interface ServiceNotices {
+  /** Within what time it wants to hear `WATCHDOG=1` again, in ms; 0 = never. */
+  readonly watchdogMs: number;
+  /** One or more lines such as `READY=1`. Never throws; does nothing where nobody asked. */
+  send(text: string): void;
+}
+
 export interface Host {
   readonly clock: Clock;
   readonly random: Random;
   readonly processes: Processes;
   readonly launcher: Launcher;
   readonly files: Files;
+  readonly fingerprints: Fingerprints;
   readonly locks: Locks;
+  readonly inspector: Inspector;
   readonly network: Network;
   readonly signals: Signals;
+  readonly notices: ServiceNotices;
   readonly system: SystemInfo;
   readonly logs: Logs;
   readonly terminal: Terminal;
@@ -270,6 +372,8 @@ export type HostErrorCode =
   | "no-such-cwd"
   | "address-in-use"
   | "refused"
+  /** Of descriptors or of memory; there may be some again in a moment. */
+  | "exhausted"
   | "too-large"
   | "other";
 

@@ -24,6 +24,8 @@ export interface RegisteredRuntime {
 
 export interface Connection {
   readonly name: string;
+  /** Somewhere else: it may be out of reach, so nothing waits for it. */
+  readonly remote: boolean;
   readonly client: WireClient;
   readonly wakeups: Wakeups;
   readonly delivery: Delivery;

@@ -1,7 +1,7 @@
 /** The daemon: opens and closes everything, runs the loops, and lets the phase machine decide when it claims and ends. */
 import type { Backend } from "../agents/backend.ts";
 import type { Home } from "../core/home.ts";
-import type { Family, Runtime, SkippedProvider } from "../core/model.ts";
+import type { Family } from "../core/model.ts";
 import {
   claimsOpen,
   type Ending,
@@ -11,17 +11,20 @@ import {
   type PhaseLimits,
   step,
 } from "../core/phase.ts";
-import type { Clock, Env, Fetch, Files, Logger, Processes, Random } from "../core/ports.ts";
+import type { Clock, Fetch, Files, Logger, Processes, Random } from "../core/ports.ts";
 import { createClient } from "../wire/client.ts";
 import { type ClaimedTask, MESSAGE_DEDUP } from "../wire/payloads.ts";
+import { type AgentWatch, createAgentWatch, type Discover } from "./agent_watch.ts";
 import type { Connection, Wakeups } from "./connection.ts";
 import { createDelivery } from "./delivery.ts";
 import { runHeartbeat } from "./heartbeat.ts";
+import { createLoopPulse, type LoopPulse } from "./loop_pulse.ts";
 import { openOutbox, type Outbox } from "./outbox.ts";
 import { createPool, type Pool, type Slot } from "./pool.ts";
 import { createPoller, type Poller } from "./poller.ts";
 import { createRegistration, type Registration } from "./registration.ts";
-import type { DaemonStatus } from "./status.ts";
+import type { DaemonStatus, Waiting } from "./status.ts";
+import type { Surroundings } from "./surroundings.ts";
 import { type RunnerContext, runTask, type TaskRun } from "./task_runner.ts";
 
 export interface ConnectionConfig {
@@ -30,6 +33,8 @@ export interface ConnectionConfig {
   readonly token: string;
   readonly fetch: Fetch;
   readonly wakeups: Wakeups;
+  /** Somewhere else: it may be out of reach, so nothing waits for it. */
+  readonly remote?: boolean;
 }
 
 export interface DaemonOptions {
@@ -41,16 +46,14 @@ export interface DaemonOptions {
   readonly version: string;
   readonly deviceName: string;
   readonly os: string;
-  /** Environment that agents inherit. */
-  readonly env: Env;
+  /** Where agents are looked for, and what they inherit. */
+  readonly surroundings: Surroundings;
   readonly slots: number;
   readonly timeLimitMs: number;
   readonly connections: readonly ConnectionConfig[];
   /** Only tasks submitted through this instance (the in-process `run`). */
   readonly submittedTo?: string;
-  readonly discover: (
-    signal: AbortSignal,
-  ) => Promise<{ found: readonly Runtime[]; skipped: readonly SkippedProvider[] }>;
+  readonly discover: Discover;
   readonly backendFor: (family: Family) => Backend;
   readonly sessionVariables: readonly string[];
   readonly clock: Clock;
@@ -61,7 +64,10 @@ export interface DaemonOptions {
 }
 
 export interface Daemon {
-  /** Resolves when the daemon is running: registered, the past recovered, claiming. Rejects when it cannot be. */
+  /**
+   * Resolves when the daemon is running: registered with what is not remote, the past recovered, claiming. Neither an
+   * agent nor a remote server has to be there. Rejects when it cannot run.
+   */
   start(): Promise<void>;
   /** Stops claiming, lets running tasks finish, then ends. Idempotent. */
   stop(): void;
@@ -74,7 +80,8 @@ export interface Daemon {
   /** Resolves when everything is closed. */
   readonly ended: Promise<Ending>;
   readonly phase: Phase;
-  readonly skipped: readonly SkippedProvider[];
+  /** For how long, in ms, the slowest of the loops that claim and beat has not come round. */
+  stalledMs(): number;
   status(): DaemonStatus;
   /** Gives up records in the outbox from before `before` (ms since 1970); how many. */
   purgeOutbox(before: number): number;
@@ -94,13 +101,14 @@ export function createDaemon(options: DaemonOptions): Daemon {
 class LoopDaemon implements Daemon {
   readonly ended: Promise<Ending>;
   phase: Phase = { kind: "starting" };
-  skipped: readonly SkippedProvider[] = [];
   readonly #options: DaemonOptions;
   readonly #log: Logger;
   readonly #outbox: Outbox;
+  readonly #pulse: LoopPulse;
   readonly #pool: Pool;
   readonly #poller: Poller;
   readonly #connections: readonly Connection[];
+  readonly #watch: AgentWatch;
   readonly #registrations = new Map<string, Registration>();
   readonly #runs = new Map<string, TaskRun>();
   readonly #context: RunnerContext;
@@ -121,10 +129,13 @@ class LoopDaemon implements Daemon {
     this.#outbox = openOutbox(options.home.outboxDb, options.getLogger("outbox"), {
       onDegraded: () => this.#writeOutboxLater(),
     });
+    this.#pulse = createLoopPulse(options.clock);
     this.#pool = createPool(options.slots);
     this.#connections = options.connections.map((config) => this.#connect(config));
+    this.#watch = createAgentWatch({ ...options, log: options.getLogger("agents") });
     this.#context = {
       ...options,
+      env: () => options.surroundings.env(),
       log: options.getLogger("task"),
       outbox: this.#outbox,
       markPrefix: `${options.daemonId}:${options.instance}:`,
@@ -140,24 +151,18 @@ class LoopDaemon implements Daemon {
       outboxDegraded: () => this.#outbox.degraded,
       isActive: (id) => this.#runs.has(id),
       run: (task, connection, slot) => this.#startRun(task, connection, slot),
+      onTurn: () => this.#pulse.beat("poller"),
     });
   }
 
   async start(): Promise<void> {
-    const { discover, home, files } = this.#options;
+    const { home, files } = this.#options;
     const signal = this.#loops.signal;
     try {
       for (const directory of [home.workspaces, home.transcripts]) await files.makeDirectory(directory);
-      const [{ found, skipped }] = await Promise.all([discover(signal), this.#endLeftovers()]);
-      this.skipped = skipped;
-      for (const connection of this.#connections) {
-        const registration = this.#registrationOf(connection, found);
-        this.#registrations.set(connection.name, registration);
-        await registration.register({ signal });
-        // What the last process had to say comes first: recovering orphans would fail tasks whose outcome is known.
-        await connection.delivery.deliverAll({ signal });
-        await registration.recoverOrphans({ signal });
-      }
+      await Promise.all([this.#watch.look(signal), this.#endLeftovers()]);
+      const near = this.#connections.filter(({ remote }) => !remote);
+      await Promise.all(near.map(({ name }) => this.#registrations.get(name)!.offer(this.#watch.runtimes, { signal })));
       this.#running = this.#runLoops(signal).catch((error) => {
         // Without its loops the daemon would only look alive.
         this.#log.critical("a loop failed, the daemon drains and ends", {
@@ -187,6 +192,10 @@ class LoopDaemon implements Daemon {
     for (const run of this.#runs.values()) run.stop({ kind: "shutdown" });
   }
 
+  stalledMs(): number {
+    return this.#pulse.stalledMs();
+  }
+
   status(): DaemonStatus {
     return {
       phase: this.phase.kind,
@@ -205,7 +214,8 @@ class LoopDaemon implements Daemon {
         })),
         droppedBatches: connection.delivery.counts().dropped,
       })),
-      skipped: this.skipped,
+      skipped: this.#watch.skipped,
+      waitingFor: this.#waitingFor(),
       outbox: { waiting: this.#outbox.count(), degraded: this.#outbox.degraded },
       startedAt: this.#startedAt,
     };
@@ -215,11 +225,23 @@ class LoopDaemon implements Daemon {
     return this.#outbox.purge(before);
   }
 
+  #waitingFor(): Waiting[] {
+    const agent = this.#watch.waitsFor;
+    const servers = this.#connections.filter(({ state }) => state !== "connected").map(({ name, state, why }) =>
+      `the server ${name} ${state === "refused" ? "refuses us" : "does not answer"}${why && ` (${why})`}: tried again`
+    );
+    return [
+      ...(agent === undefined ? [] : [{ what: "agent-cli", text: agent } as const]),
+      ...servers.map((text) => ({ what: "server", text }) as const),
+    ];
+  }
+
   #connect(config: ConnectionConfig): Connection {
     const { clock, version, os, getLogger } = this.#options;
     const client = createClient({ ...config, clock, version, os, capabilities: [] });
     const connection: Connection = {
       name: config.name,
+      remote: config.remote ?? false,
       client,
       wakeups: config.wakeups,
       delivery: createDelivery({
@@ -235,11 +257,21 @@ class LoopDaemon implements Daemon {
       state: "connecting",
       why: "",
     };
+    const registration = createRegistration({ ...this.#options, connection, log: getLogger("registration") });
+    this.#registrations.set(config.name, registration);
     return connection;
   }
 
-  #registrationOf(connection: Connection, runtimes: readonly Runtime[]): Registration {
-    return createRegistration({ ...this.#options, connection, runtimes, log: this.#options.getLogger("registration") });
+  /** For what a server is told beside the loops: when it fails, they go on. */
+  #tell(connection: Connection, tell: (registration: Registration) => Promise<void>): void {
+    void tell(this.#registrations.get(connection.name)!).then(() => this.#poller.nudge()).catch((error) =>
+      this.#loops.signal.aborted || this.#log.error("registering failed", { error: String(error) })
+    );
+  }
+
+  #offerTo(connections: readonly Connection[], signal: AbortSignal): void {
+    const { runtimes } = this.#watch;
+    for (const connection of connections) this.#tell(connection, (one) => one.offer(runtimes, { signal }));
   }
 
   /** Nothing of an earlier instance may still write when its task is handed out again. */
@@ -250,8 +282,11 @@ class LoopDaemon implements Daemon {
 
   #runLoops(signal: AbortSignal): Promise<unknown> {
     const { clock, random, getLogger } = this.#options;
+    this.#offerTo(this.#connections.filter(({ remote }) => remote), signal);
     return Promise.all([
       this.#poller.run(signal),
+      // An in-process run uses what there is, and is over soon.
+      ...(this.#options.submittedTo ? [] : [this.#watch.run(signal, () => this.#offerTo(this.#connections, signal))]),
       ...this.#connections.flatMap((connection) => [
         this.#listen(connection, signal),
         runHeartbeat({
@@ -259,9 +294,8 @@ class LoopDaemon implements Daemon {
           clock,
           random,
           log: getLogger("heartbeat"),
-          onGone: () =>
-            void this.#registrations.get(connection.name)?.heal({ signal }).then(() => this.#poller.nudge())
-              .catch((error) => signal.aborted || this.#log.error("healing failed", { error: String(error) })),
+          onGone: () => this.#tell(connection, (one) => one.heal({ signal })),
+          onTurn: () => this.#pulse.beat(`heartbeat ${connection.name}`),
         }, signal),
       ]),
     ]);

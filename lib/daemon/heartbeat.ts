@@ -2,6 +2,7 @@
 import { LEASE } from "../core/lease.ts";
 import type { Clock, Logger, Random } from "../core/ports.ts";
 import type { Connection } from "./connection.ts";
+import { createTroubleLog } from "./trouble_log.ts";
 
 export interface HeartbeatOptions {
   readonly connection: Connection;
@@ -10,13 +11,22 @@ export interface HeartbeatOptions {
   readonly log: Logger;
   /** Called when the server no longer knows a runtime. */
   readonly onGone: () => void;
+  /** Called each time the loop comes round. */
+  readonly onTurn?: () => void;
 }
 
 /** Runs until the signal aborts. The first beat comes at a random point of the interval, so that many daemons spread. */
 export async function runHeartbeat(options: HeartbeatOptions, signal: AbortSignal): Promise<void> {
-  const { connection, clock, random, log } = options;
+  const { connection, clock, random } = options;
+  const fields = { connection: connection.name };
+  const trouble = createTroubleLog(options.log, {
+    failed: "heartbeat failed",
+    fine: "heartbeats arrive again",
+    fields,
+  });
   let wait = LEASE.heartbeatMs * random.fraction();
   for (;;) {
+    options.onTurn?.();
     try {
       await clock.sleep(wait, { signal });
     } catch {
@@ -25,13 +35,11 @@ export async function runHeartbeat(options: HeartbeatOptions, signal: AbortSigna
     const ids = [...connection.runtimes.keys()];
     const results = await Promise.all(ids.map((id) => connection.client.heartbeat(id, { signal })));
     if (signal.aborted) return;
-    let gone = false;
-    for (const result of results) {
-      if (result.kind === "ok") continue;
-      if (result.gone === "runtime") gone = true;
-      else log.warn("heartbeat failed", { connection: connection.name, why: result.detail });
-    }
-    if (gone) options.onGone();
+    const failures = results.filter((result) => result.kind !== "ok");
+    const [failed] = failures.filter(({ gone }) => gone !== "runtime");
+    if (failed) trouble.failed(failed.detail);
+    else trouble.fine();
+    if (failures.some(({ gone }) => gone === "runtime")) options.onGone();
     wait = LEASE.heartbeatMs;
   }
 }

@@ -4,6 +4,7 @@ import type { Clock, Logger } from "../core/ports.ts";
 import type { ClaimedTask } from "../wire/payloads.ts";
 import type { Connection } from "./connection.ts";
 import type { Pool, Slot } from "./pool.ts";
+import { createTroubleLog, type TroubleLog } from "./trouble_log.ts";
 
 /** The interval is a safety net under the wake-ups (wire protocol 0.6). */
 const POLL_MS = 30_000;
@@ -23,6 +24,8 @@ export interface PollerOptions {
   /** Whether the daemon has this task already: a late answer can bring one twice (wire protocol, trap 11). */
   readonly isActive: (taskId: string) => boolean;
   readonly run: (task: ClaimedTask, connection: Connection, slot: Slot) => void;
+  /** Called each time the loop comes round. */
+  readonly onTurn?: () => void;
 }
 
 export interface Poller {
@@ -46,10 +49,15 @@ class BatchPoller implements Poller {
   #turn = 0;
   /** The same per connection, over its runtimes. */
   readonly #turns = new Map<string, number>();
+  readonly #troubles: ReadonlyMap<Connection, TroubleLog>;
   lastClaimAt = 0;
 
   constructor(options: PollerOptions) {
     this.#options = options;
+    this.#troubles = new Map(options.connections.map((connection) => {
+      const fields = { connection: connection.name };
+      return [connection, createTroubleLog(options.log, { failed: "claim failed", fine: "claims work again", fields })];
+    }));
   }
 
   nudge(): void {
@@ -67,6 +75,7 @@ class BatchPoller implements Poller {
     using _free = this.#options.pool.onFree(() => this.nudge());
     while (!signal.aborted) {
       this.#nudged = false;
+      this.#options.onTurn?.();
       const round = await this.#round(signal);
       if (round === "filled") continue;
       await this.#wait(round === "failed" ? FAILED_POLL_MS : POLL_MS, signal);
@@ -105,9 +114,10 @@ class BatchPoller implements Poller {
     using reservation = pool.reserve(maxTasks);
     const result = await connection.client.claim({ daemonId, runtimeIds, maxTasks, submittedTo }, { signal });
     if (result.kind !== "ok") {
-      if (!signal.aborted) log.warn("claim failed", { connection: connection.name, why: result.detail });
+      if (!signal.aborted) this.#troubles.get(connection)?.failed(result.detail);
       return undefined;
     }
+    this.#troubles.get(connection)?.fine();
     if (result.value.length > 0) this.lastClaimAt = clock.now();
     let taken = 0;
     for (const task of result.value) {

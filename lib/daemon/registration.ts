@@ -5,13 +5,13 @@ import { backoffDelay } from "../core/pace.ts";
 import type { RegisterRequest } from "../wire/payloads.ts";
 import { type CallFailure, isMendable, isTransient } from "../wire/retry.ts";
 import type { Connection } from "./connection.ts";
+import { createTroubleLog, type TroubleLog } from "./trouble_log.ts";
 
 export interface RegistrationOptions {
   readonly connection: Connection;
   readonly daemonId: string;
   readonly deviceName: string;
   readonly version: string;
-  readonly runtimes: readonly Runtime[];
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
@@ -19,20 +19,17 @@ export interface RegistrationOptions {
 
 const BACKOFF = { firstMs: 1_000, maxMs: 60_000 } as const;
 
+/**
+ * Several calls while one is under way join it, and it goes on until the server knows all that is offered by then.
+ *
+ * An id is used only after the orphans of an earlier process were recovered for it, once: what were not recovered then
+ * would stay in flight for ever, as we keep beating, and to recover what was claimed since would fail what runs.
+ */
 export interface Registration {
-  /** Registers every workspace; tries again until it has worked or the signal aborts. */
-  register(options: { signal: AbortSignal }): Promise<void>;
-  /**
-   * The server forgot a runtime: registers its workspace anew and recovers the orphans of the ids that are new (wire
-   * protocol 3.6); doing so for an id that was only confirmed would fail the tasks that run on it. Several calls while
-   * one is under way join it.
-   */
+  /** Registers these with every workspace; tries again until it has worked or the signal aborts. */
+  offer(runtimes: readonly Runtime[], options: { signal: AbortSignal }): Promise<void>;
+  /** The server forgot a runtime (wire protocol 3.6): registers anew. */
   heal(options: { signal: AbortSignal }): Promise<void>;
-  /**
-   * Fails what an earlier process of this daemon left in flight; once per process, before the first claim. Tries again
-   * while the server is in trouble: what is not recovered now would stay in flight for ever, as we keep beating.
-   */
-  recoverOrphans(options: { signal: AbortSignal }): Promise<number>;
   deregister(options: { signal: AbortSignal }): Promise<void>;
 }
 
@@ -42,77 +39,98 @@ export function createRegistration(options: RegistrationOptions): Registration {
 
 class WorkspaceRegistration implements Registration {
   readonly #options: RegistrationOptions;
-  #healing: Promise<void> | undefined;
+  readonly #trouble: TroubleLog;
+  #runtimes: readonly Runtime[] = [];
+  #underWay: Promise<void> | undefined;
+  /** Ids that the server has given and that are not in use yet. */
+  #coming: readonly string[] = [];
+  #delivered = false;
 
   constructor(options: RegistrationOptions) {
     this.#options = options;
+    this.#trouble = createTroubleLog(options.log, {
+      failed: "registration failed, trying again",
+      fine: "registration works again",
+      fields: { connection: options.connection.name },
+    });
   }
 
-  async register({ signal }: { signal: AbortSignal }): Promise<void> {
-    const { connection, clock, random, log } = this.#options;
-    for (let failures = 1;; failures++) {
-      const failure = await this.#once(signal);
-      if (!failure) return;
+  offer(runtimes: readonly Runtime[], { signal }: { signal: AbortSignal }): Promise<void> {
+    this.#runtimes = runtimes;
+    return this.#register(signal);
+  }
+
+  heal({ signal }: { signal: AbortSignal }): Promise<void> {
+    if (!this.#underWay) {
+      this.#options.log.warn("server forgot a runtime, registering again", {
+        connection: this.#options.connection.name,
+      });
+    }
+    return this.#register(signal);
+  }
+
+  #register(signal: AbortSignal): Promise<void> {
+    return this.#underWay ??= this.#untilDone(signal).finally(() => this.#underWay = undefined);
+  }
+
+  async #untilDone(signal: AbortSignal): Promise<void> {
+    const { connection, clock, random } = this.#options;
+    for (let failures = 0;;) {
+      const runtimes = this.#runtimes;
+      const failure = await this.#once(runtimes, signal);
+      if (!failure && runtimes === this.#runtimes) return;
+      failures = failure ? failures + 1 : 0;
+      if (!failure) continue;
       connection.state = failure.code === "status" && failure.status < 500 ? "refused" : "connecting";
       connection.why = failure.detail;
-      log.warn("registration failed, trying again", { connection: connection.name, failures, why: failure.detail });
+      this.#trouble.failed(failure.detail);
       await clock.sleep(backoffDelay(failures, BACKOFF, random.fraction()), { signal });
     }
   }
 
-  heal({ signal }: { signal: AbortSignal }): Promise<void> {
-    return this.#healing ??= (async () => {
-      this.#options.log.warn("server forgot a runtime, registering again", {
-        connection: this.#options.connection.name,
-      });
-      const known = new Set(this.#options.connection.runtimes.keys());
-      await this.register({ signal });
-      await this.#recover([...this.#options.connection.runtimes.keys()].filter((id) => !known.has(id)), signal, {
-        again: false,
-      });
-    })().finally(() => this.#healing = undefined);
-  }
-
-  recoverOrphans({ signal }: { signal: AbortSignal }): Promise<number> {
-    return this.#recover([...this.#options.connection.runtimes.keys()], signal, { again: true });
-  }
-
-  /** With `again` only before the first claim: a repetition fails whatever was claimed meanwhile. */
-  async #recover(ids: readonly string[], signal: AbortSignal, { again }: { again: boolean }): Promise<number> {
+  async #recover(ids: readonly string[], signal: AbortSignal): Promise<void> {
     const { connection, clock, random, log } = this.#options;
     let orphaned = 0;
     for (const id of ids) {
+      const trouble = createTroubleLog(log, {
+        failed: "recovering orphans failed",
+        fine: "orphans were recovered at last",
+        fields: { connection: connection.name, runtime: id },
+      });
       for (let failures = 1;; failures++) {
         const result = await connection.client.recoverOrphans(id, { signal });
-        if (result.kind === "ok") orphaned += result.value.orphaned;
-        else log.warn("recovering orphans failed", { runtime: id, failures, why: result.detail });
-        if (result.kind === "ok" || !again || !(isTransient(result) || isMendable(result))) break;
+        if (result.kind === "ok") {
+          orphaned += result.value.orphaned;
+          trouble.fine();
+          break;
+        }
+        trouble.failed(result.detail);
         // A runtime that is gone by now has no orphans; the heartbeat sees to the rest.
-        if (result.gone !== undefined) break;
+        if (result.gone !== undefined || !(isTransient(result) || isMendable(result))) break;
         await clock.sleep(backoffDelay(failures, BACKOFF, random.fraction()), { signal });
       }
     }
     if (orphaned > 0) log.warn("tasks of an earlier process were recovered", { orphaned });
-    return orphaned;
   }
 
   async deregister({ signal }: { signal: AbortSignal }): Promise<void> {
     const { connection, log } = this.#options;
-    const ids = [...connection.runtimes.keys()];
+    const ids = [...new Set([...connection.runtimes.keys(), ...this.#coming])];
     if (ids.length === 0) return;
     const result = await connection.client.deregister(ids, { signal });
     if (result.kind !== "ok") log.warn("deregistering failed", { connection: connection.name, why: result.detail });
     connection.runtimes.clear();
+    this.#coming = [];
   }
 
-  async #once(signal: AbortSignal): Promise<CallFailure | undefined> {
-    const { connection, runtimes, log } = this.#options;
+  async #once(runtimes: readonly Runtime[], signal: AbortSignal): Promise<CallFailure | undefined> {
+    const { connection, log } = this.#options;
     const workspaces = await connection.client.workspaces({ signal });
     signal.throwIfAborted();
     if (workspaces.kind !== "ok") return workspaces;
     const next: typeof connection.runtimes = new Map();
     for (const workspace of runtimes.length > 0 ? workspaces.value : []) {
-      const answer = await connection.client.register(this.#request(workspace.id), { signal });
+      const answer = await connection.client.register(this.#request(workspace.id, runtimes), { signal });
       signal.throwIfAborted();
       if (answer.kind !== "ok") return answer;
       connection.serverCapabilities = answer.value.server_capabilities;
@@ -120,12 +138,16 @@ class WorkspaceRegistration implements Registration {
         const runtime = runtimes.find((candidate) => candidate.provider === row.provider);
         if (runtime) next.set(row.id, { id: row.id, workspace: workspace.id, name: row.name, runtime });
       }
+      this.#coming = [...next.keys()];
     }
+    await this.#settlePast([...next.keys()].filter((id) => !connection.runtimes.has(id)), signal);
     // The answers are the authoritative set: it replaces what was known in one step.
     connection.runtimes.clear();
     for (const [id, registered] of next) connection.runtimes.set(id, registered);
+    this.#coming = [];
     connection.state = "connected";
     connection.why = "";
+    this.#trouble.fine();
     log.info("registered", {
       connection: connection.name,
       runtimes: [...next.values()].map(({ runtime }) => `${runtime.provider} ${runtime.version}`.trim()),
@@ -133,8 +155,16 @@ class WorkspaceRegistration implements Registration {
     return undefined;
   }
 
-  #request(workspace: string): RegisterRequest {
-    const { daemonId, deviceName, version, runtimes } = this.#options;
+  /** What the last process had to say comes first: recovering orphans would fail tasks whose outcome is known. */
+  async #settlePast(newIds: readonly string[], signal: AbortSignal): Promise<void> {
+    if (!this.#delivered) await this.#options.connection.delivery.deliverAll({ signal });
+    this.#delivered = true;
+    await this.#recover(newIds, signal);
+    signal.throwIfAborted();
+  }
+
+  #request(workspace: string, runtimes: readonly Runtime[]): RegisterRequest {
+    const { daemonId, deviceName, version } = this.#options;
     return {
       workspace_id: workspace,
       daemon_id: daemonId,

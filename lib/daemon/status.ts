@@ -12,6 +12,13 @@ export interface ConnectionStatus {
   readonly droppedBatches: number;
 }
 
+/** Something that is not there yet; the daemon goes on by itself when it comes, and does without it what it can. */
+export interface Waiting {
+  readonly what: "agent-cli" | "server";
+  /** One line for people: what is missing and what helps. */
+  readonly text: string;
+}
+
 export interface DaemonStatus {
   readonly phase: Phase["kind"];
   /** Why nothing is claimed at this moment; null while work is taken. */
@@ -20,6 +27,8 @@ export interface DaemonStatus {
   readonly tasks: readonly RunView[];
   readonly connections: readonly ConnectionStatus[];
   readonly skipped: readonly SkippedProvider[];
+  /** Empty when nothing is missing. */
+  readonly waitingFor: readonly Waiting[];
   /** Records that wait for delivery. */
   readonly outbox: { readonly waiting: number; readonly degraded: boolean };
   readonly startedAt: number;

@@ -29,7 +29,7 @@ export interface RunnerContext {
   readonly outbox: Outbox;
   readonly backendFor: (family: Family) => Backend;
   /** Environment that agents inherit. */
-  readonly env: Env;
+  readonly env: () => Env;
   readonly sessionVariables: readonly string[];
   /** Beginning of the mark of every process this instance starts; the task id follows. */
   readonly markPrefix: string;
@@ -210,7 +210,11 @@ class Run implements TaskRun {
       () => this.stop({ kind: "time-limit", limitMs: LEASE.prepareLimitMs }),
     );
     try {
-      this.#workdir = await prepareWorkdir(this.#task, home, { ...this.#context, signal: this.#stop.signal });
+      this.#workdir = await prepareWorkdir(this.#task, home, {
+        ...this.#context,
+        env: this.#context.env(),
+        signal: this.#stop.signal,
+      });
     } catch (error) {
       if (this.#stop.signal.aborted) return stopped(this.#stop.signal);
       if (error instanceof WorkdirError || error instanceof HostError) {
@@ -306,7 +310,7 @@ class Run implements TaskRun {
     const { env, sessionVariables, home } = this.#context;
     const { id, agent, workspace_id, auth_token } = this.#task;
     return agentEnv({
-      inherited: env,
+      inherited: env(),
       sessionVariables,
       custom: agent?.custom_env ?? {},
       adapter,

@@ -13,6 +13,10 @@ const BY_ERRNO: Record<string, HostErrorCode> = {
   EDQUOT: "no-space",
   EADDRINUSE: "address-in-use",
   ECONNREFUSED: "refused",
+  EMFILE: "exhausted",
+  ENFILE: "exhausted",
+  ENOBUFS: "exhausted",
+  ENOMEM: "exhausted",
 };
 
 const BY_NAME: Record<string, HostErrorCode> = {
@@ -29,7 +33,14 @@ const BY_NAME: Record<string, HostErrorCode> = {
 };
 
 /** For errors that carry neither a code nor a class of their own, only the system's words. */
-const BY_OS_ERROR: Record<number, HostErrorCode> = { 28: "no-space", 30: "read-only", 122: "no-space" };
+const BY_OS_ERROR: Record<number, HostErrorCode> = {
+  12: "exhausted",
+  23: "exhausted",
+  24: "exhausted",
+  28: "no-space",
+  30: "read-only",
+  122: "no-space",
+};
 
 export function hostErrorCode(error: unknown): HostErrorCode {
   if (error instanceof HostError) return error.code;

@@ -13,6 +13,7 @@ export function createFiles(): Files {
     append: (path, text) => effect("append to", path, () => append(path, text)),
     makeDirectory: (path) =>
       effect("create directory", path, () => Deno.mkdir(path, { recursive: true, mode: PRIVATE_DIRECTORY })),
+    rename: (from, to) => effect("rename", from, () => Deno.rename(from, to)),
     remove: (path) => effect("remove", path, () => removeIfThere(path)),
     stat: (path, options = {}) => effect("look at", path, () => statIfThere(path, options.link ?? false)),
     realPath: (path) => effect("resolve", path, () => Deno.realPath(path)),

@@ -2,11 +2,14 @@
 import type { Env, Host } from "../core/ports.ts";
 import { createClock } from "./clock.ts";
 import { createFiles } from "./files.ts";
+import { createFingerprints } from "./fingerprint.ts";
 import { createIdentity } from "./identity.ts";
+import { createInspector } from "./inspector.ts";
 import { createLauncher } from "./launcher.ts";
 import { createLocks } from "./lock.ts";
 import { createLogs } from "./log.ts";
 import { createNetwork } from "./network.ts";
+import { createNotices, withoutServiceVariables } from "./notices.ts";
 import { createProcesses } from "./process.ts";
 import { createRandom } from "./random.ts";
 import { selfCommand } from "./self_command.ts";
@@ -22,7 +25,7 @@ const PROXY = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PR
 
 /** The first thing main does. Returns the environment that agents inherit. */
 export function cleanEnvironment(): Env {
-  const inherited = Deno.env.toObject();
+  const inherited = withoutServiceVariables(Deno.env.toObject());
   for (const name of HOSTILE) delete inherited[name];
   for (const name of [...HOSTILE, ...PROXY]) Deno.env.delete(name);
   Deno.umask(0o077);
@@ -30,10 +33,11 @@ export function cleanEnvironment(): Env {
 }
 
 export function createHost(): Host {
+  const notices = createNotices(Deno.env.toObject(), Deno.pid);
   const env = cleanEnvironment();
   const clock = createClock();
   const terminal = createTerminal(Boolean(env.NO_COLOR));
-  const { self, identityOf } = createIdentity();
+  const { self, identityOf, environmentOf } = createIdentity();
   return {
     clock,
     terminal,
@@ -41,9 +45,12 @@ export function createHost(): Host {
     processes: createProcesses({ clock }),
     launcher: createLauncher(identityOf),
     files: createFiles(),
+    fingerprints: createFingerprints(),
     locks: createLocks(clock),
+    inspector: createInspector(),
     network: createNetwork(),
     signals: createSignals(),
+    notices,
     logs: createLogs(terminal),
     system: {
       os: Deno.build.os === "darwin" ? "darwin" : "linux",
@@ -57,6 +64,7 @@ export function createHost(): Host {
       denoVersion: Deno.version.deno,
       self,
       identityOf,
+      environmentOf,
     },
   };
 }

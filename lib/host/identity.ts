@@ -1,5 +1,5 @@
 /** Process identity: pid, start time and boot id, so that a pid used again is never mistaken for the process that had it. */
-import type { ProcessIdentity } from "../core/ports.ts";
+import type { Env, ProcessIdentity } from "../core/ports.ts";
 
 interface Source {
   bootId(): string;
@@ -47,6 +47,7 @@ function command(name: string, args: string[]): string | undefined {
 export function createIdentity(): {
   self: () => ProcessIdentity;
   identityOf: (pid: number) => ProcessIdentity | undefined;
+  environmentOf: (pid: number) => Env | undefined;
 } {
   const source = Deno.build.os === "darwin" ? DARWIN : LINUX;
   let bootId: string | undefined;
@@ -57,6 +58,23 @@ export function createIdentity(): {
   };
   return {
     identityOf,
+    environmentOf,
     self: () => identityOf(Deno.pid) ?? { pid: Deno.pid, startTicks: "", bootId: bootId ??= source.bootId() },
   };
+}
+
+/** As the process was started; not to be had on macOS, where `ps` does not tell one value from the next. */
+function environmentOf(pid: number): Env | undefined {
+  if (Deno.build.os === "darwin") return undefined;
+  let text: string;
+  try {
+    text = Deno.readTextFileSync(`/proc/${pid}/environ`);
+  } catch {
+    return undefined;
+  }
+  const pairs = text.split("\0").flatMap((line): [string, string][] => {
+    const at = line.indexOf("=");
+    return at > 0 ? [[line.slice(0, at), line.slice(at + 1)]] : [];
+  });
+  return pairs.length > 0 ? Object.fromEntries(pairs) : undefined;
 }

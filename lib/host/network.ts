@@ -1,12 +1,13 @@
-/** HTTP to servers and over Unix sockets; never a listening TCP port. */
-import type { Network, UnixServer } from "../core/ports.ts";
+/** HTTP to servers and over Unix sockets; a listening TCP port only where one is asked for, and then of 127.0.0.1 alone. */
+import type { LoopbackServer, Network, UnixServer } from "../core/ports.ts";
 import { HostError } from "../core/ports.ts";
-import { hostErrorCode } from "./errors.ts";
+import { hostErrorCode, toHostError } from "./errors.ts";
 
 export function createNetwork(): Network {
   return {
     fetch: (request) => fetch(request),
     serveUnix,
+    serveLoopback,
     unixClient(path) {
       const client = Deno.createHttpClient({ proxy: { transport: "unix", path } });
       return {
@@ -17,28 +18,130 @@ export function createNetwork(): Network {
   };
 }
 
-function serveUnix(path: string, handler: (request: Request) => Response | Promise<Response>): UnixServer {
-  let server: Deno.HttpServer<Deno.UnixAddr>;
+type Handler = (request: Request) => Response | Promise<Response>;
+
+interface Opened {
+  readonly server: Deno.HttpServer<Deno.Addr>;
+  /** Aborted, it drops every connection, whatever it is at. */
+  readonly cut: AbortController;
+}
+
+const REOPEN_MS = 1_000;
+/** A request that was begun and is never ended would be waited for without end. */
+const LAST_ANSWERS_MS = 2_000;
+
+function serveUnix(path: string, handler: Handler, onLost: (error: HostError) => void = () => {}): UnixServer {
+  const kept = keepOpen(() => openUnix(path, handler), path, onLost);
+  return {
+    path,
+    async close() {
+      const opened = kept.leave();
+      if (!opened) return;
+      // Not cut after that: where the runtime has closed the server already, that is an error nobody can catch.
+      const late = Promise.withResolvers<void>();
+      const limit = setTimeout(late.resolve, LAST_ANSWERS_MS);
+      await Promise.race([opened.server.shutdown(), late.promise]).catch(() => {});
+      clearTimeout(limit);
+    },
+  };
+}
+
+function openUnix(path: string, handler: Handler): Opened {
+  const opened = open(path, (signal) => Deno.serve({ path, signal, onListen: () => {}, onError: failed }, handler));
+  // An environment variable of Deno's can move a listener to a public TCP port; main deletes it, this makes sure.
+  if (opened.server.addr.transport !== "unix") throw wrongPlace(path, opened);
+  // The directory is 0700 already; the mode says the same of the socket itself.
+  Deno.chmodSync(path, 0o600);
+  return opened;
+}
+
+const LOOPBACK = "127.0.0.1";
+
+function serveLoopback(port: number, handler: Handler): LoopbackServer {
+  let taken = port;
+  const kept = keepOpen(() => {
+    const opened = openLoopback(taken, handler);
+    taken = (opened.server.addr as Deno.NetAddr).port;
+    return opened;
+  }, `${LOOPBACK}:${port}`);
+  return {
+    port: taken,
+    async close() {
+      const opened = kept.leave();
+      opened?.cut.abort();
+      await opened?.server.finished.catch(() => {});
+    },
+  };
+}
+
+function openLoopback(port: number, handler: Handler): Opened {
+  const place = `${LOOPBACK}:${port}`;
+  const listen = { hostname: LOOPBACK, port, onListen: () => {}, onError: failed };
+  const opened = open(place, (signal) => Deno.serve({ ...listen, signal }, handler));
+  const { addr } = opened.server;
+  const right = addr.transport === "tcp" && addr.hostname === LOOPBACK && (port === 0 || addr.port === port);
+  if (!right) throw wrongPlace(place, opened);
+  return opened;
+}
+
+function open(place: string, serve: (signal: AbortSignal) => Deno.HttpServer<Deno.Addr>): Opened {
+  const cut = new AbortController();
   try {
-    server = Deno.serve({
-      path,
-      onListen: () => {},
-      onError: (error) => {
-        const message = error instanceof Error ? error.message : String(error);
-        return Response.json({ error: { code: "internal", message } }, { status: 500 });
-      },
-    }, handler);
+    return { server: serve(cut.signal), cut };
   } catch (error) {
-    throw new HostError(hostErrorCode(error), `Cannot listen on ${path}: ${(error as Error).message}`, {
+    throw new HostError(hostErrorCode(error), `Cannot listen on ${place}: ${(error as Error).message}`, {
       cause: error,
     });
   }
-  // An environment variable of Deno's can move a listener to a public TCP port; main deletes it, this makes sure.
-  if (server.addr.transport !== "unix") {
-    void server.shutdown();
-    throw new HostError("other", `Cannot listen on ${path}: the runtime opened ${server.addr.transport} instead`);
-  }
-  // The directory is 0700 already; the mode says the same of the socket itself.
-  Deno.chmodSync(path, 0o600);
-  return { path, close: () => server.shutdown() };
+}
+
+function wrongPlace(place: string, { server, cut }: Opened): HostError {
+  cut.abort();
+  const { transport } = server.addr;
+  return new HostError("other", `Cannot listen on ${place}: the runtime opened ${transport} instead`);
+}
+
+/**
+ * Out of descriptors the runtime's server fails as a whole, and its failure, if nobody takes it, ends the process. Here it
+ * is opened again when there may be some. `leave` gives the last one to whoever closes it.
+ */
+function keepOpen(
+  reopen: () => Opened,
+  place: string,
+  onLost: (error: HostError) => void = () => {},
+): { leave(): Opened | undefined } {
+  let opened: Opened | undefined;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let left = false;
+  const failedWith = (error: unknown) => {
+    if (left) return;
+    if (hostErrorCode(error) !== "exhausted") return onLost(toHostError(error, "listen on", place));
+    timer = setTimeout(() => {
+      try {
+        take(reopen());
+      } catch (error) {
+        failedWith(error);
+      }
+    }, REOPEN_MS);
+  };
+  const take = (next: Opened) => {
+    opened = next;
+    next.server.finished.catch((error) => {
+      opened = undefined;
+      failedWith(error);
+    });
+  };
+  take(reopen());
+  return {
+    leave() {
+      left = true;
+      clearTimeout(timer);
+      return opened;
+    },
+  };
+}
+
+function failed(error: unknown): Response {
+  const message = error instanceof Error ? error.message : String(error);
+  return Response.json({ error: { code: "internal", message } }, { status: 500 });
 }

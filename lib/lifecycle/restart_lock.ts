@@ -1,11 +1,11 @@
 /** The restart lock: serializes start, stop and restart of all terminals, says who holds it, and never waits for good. */
-import * as z from "zod";
+import * as z from "zod/mini";
 import { DroverError } from "../core/drover_error.ts";
 import type { Home } from "../core/home.ts";
 import { type Clock, type Files, HostError, type Locks, type ProcessIdentity } from "../core/ports.ts";
 
 const Holder = z.object({
-  pid: z.number().int(),
+  pid: z.int(),
   startTicks: z.string(),
   bootId: z.string(),
   command: z.string(),
@@ -52,28 +52,38 @@ export async function withRestartLock<T>(
       "busy",
       `Cannot ${options.command}: ${await holderOf(ports, home)} is at it for ${seconds} s`,
       {
+        phase: "lock",
         hint: "wait for it to end, then try again",
       },
     );
   }
   using _held = lock;
   const holder = { ...self(), command: options.command, since: new Date(clock.now()).toISOString() };
-  await files.writeAtomic(home.restartHolder, JSON.stringify(holder) + "\n", { sync: false });
+  // For those who wait, and not worth failing for: a daemon on a full disk must still be stopped.
+  await unlessHostFails(files.writeAtomic(home.restartHolder, JSON.stringify(holder) + "\n", { sync: false }));
   try {
     return await options.run();
   } finally {
-    await files.remove(home.restartHolder);
+    await unlessHostFails(files.remove(home.restartHolder));
+  }
+}
+
+/** For what is told but not needed: a disk that is full or read-only is no reason to stop there. */
+export async function unlessHostFails(effect: Promise<unknown>): Promise<void> {
+  try {
+    await effect;
+  } catch (error) {
+    if (!(error instanceof HostError)) throw error;
   }
 }
 
 async function holderOf({ files }: RestartLockPorts, home: Home): Promise<string> {
+  const unknown = "another drover command";
   try {
-    const { command, pid, since } = Holder.parse(JSON.parse(await files.readText(home.restartHolder)));
-    return `drover ${command} (pid ${pid}, since ${since})`;
+    const holder = Holder.safeParse(JSON.parse(await files.readText(home.restartHolder))).data;
+    return holder ? `drover ${holder.command} (pid ${holder.pid}, since ${holder.since})` : unknown;
   } catch (error) {
-    if (error instanceof HostError || error instanceof SyntaxError || error instanceof z.ZodError) {
-      return "another drover command";
-    }
+    if (error instanceof HostError || error instanceof SyntaxError) return unknown;
     throw error;
   }
 }

@@ -1,5 +1,5 @@
 /** One connection's calls to a server of the Multica daemon protocol: request, deadline, decode; no retries here. */
-import type { z } from "zod";
+import type * as z from "zod/mini";
 import type { Clock, Fetch } from "../core/ports.ts";
 import type { AgentMessage } from "../core/message.ts";
 import {

@@ -39,7 +39,7 @@ class Machine implements AsyncDisposable {
     return join(this.#root, name);
   }
 
-  discover(changes: Env = {}, options: { uid?: number; signal?: AbortSignal } = {}) {
+  discover(changes: Env = {}, options: { uid?: number; except?: ReadonlySet<string>; signal?: AbortSignal } = {}) {
     return discover({ ...ports, env: { ...this.env, ...changes }, selfCommand: SELF, ...options });
   }
 
@@ -47,6 +47,15 @@ class Machine implements AsyncDisposable {
     await Deno.remove(this.#root, { recursive: true });
   }
 }
+
+Deno.test("discover() leaves out what is not to be looked for, and does not start it", async () => {
+  await using machine = await Machine.create();
+  await machine.script("first/claude", `touch ${machine.path("started")}; echo 2.1.328`);
+  await machine.script("first/llm", "echo 1.2.3");
+  const { found, skipped } = await machine.discover({}, { except: new Set(["claude", "demo"]) });
+  assertEquals([found.map(({ provider }) => provider), skipped], [["llm"], []]);
+  await assertRejects(() => Deno.stat(machine.path("started")), Deno.errors.NotFound);
+});
 
 Deno.test("discover() finds the first usable command on PATH and its version", async () => {
   await using machine = await Machine.create();

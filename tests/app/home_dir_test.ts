@@ -18,6 +18,32 @@ Deno.test("findHome() takes it from the environment, or says what is missing the
   }
 });
 
+Deno.test("findHome() takes the profile of the command line before that of the environment", () => {
+  const root = (env: Record<string, string>, profile?: string) => findHome(testHost({ env }).host, profile).root;
+  assertEquals(root({ HOME: "/u" }, "work"), "/u/.drover/profiles/work");
+  assertEquals(root({ DROVER_HOME: "/h", DROVER_PROFILE: "work" }), "/h/profiles/work");
+  assertEquals(root({ DROVER_HOME: "/h", DROVER_PROFILE: "work" }, "play"), "/h/profiles/play");
+  assertEquals(root({ DROVER_HOME: "/h", DROVER_PROFILE: "work" }, "default"), "/h");
+  assertEquals(root({ DROVER_HOME: "/h", DROVER_PROFILE: "" }), "/h");
+  // What a daemon of a profile hands on, to a child whose environment still names the profile.
+  assertEquals(root({ DROVER_HOME: "/h/profiles/work", DROVER_PROFILE: "work" }), "/h/profiles/work");
+});
+
+Deno.test("findHome() refuses a name that no profile has, and says where it comes from", () => {
+  const refused = (env: Record<string, string>, profile?: string) =>
+    assertThrows(() => findHome(testHost({ env: { DROVER_HOME: "/h", ...env } }).host, profile), DroverError);
+  for (
+    const [error, source] of [[refused({}, "../x"), "--profile"], [
+      refused({ DROVER_PROFILE: "A" }),
+      "DROVER_PROFILE",
+    ]] as const
+  ) {
+    assertEquals(error.code, "usage");
+    assertMatch(error.message, new RegExp(source));
+    assertMatch(error.hint ?? "", /32/);
+  }
+});
+
 Deno.test("openHome() makes a private home with everything in it, and opens it again", async () => {
   await using dir = await tempDirectory();
   const home = homeLayout(dir.at("a/home"));

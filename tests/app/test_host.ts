@@ -2,13 +2,14 @@
 import type { Env, Host, Random } from "../../lib/core/ports.ts";
 import { createClock } from "../../lib/host/clock.ts";
 import { createFiles } from "../../lib/host/files.ts";
+import { createFingerprints } from "../../lib/host/fingerprint.ts";
 import { createIdentity } from "../../lib/host/identity.ts";
 import { createProcesses } from "../../lib/host/process.ts";
 import { createRandom } from "../../lib/host/random.ts";
 import { type KeptLog, keptLog } from "../daemon/kept_log.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 
-export interface TestHost extends Omit<Host, "launcher" | "locks" | "network" | "signals" | "terminal"> {
+export interface TestHost extends Omit<Host, "inspector" | "launcher" | "locks" | "network" | "signals" | "terminal"> {
   readonly clock: FakeClock;
   readonly log: KeptLog;
   /** The same for whoever asks for a whole host and uses only the above. */
@@ -27,6 +28,8 @@ export function testHost(
     random,
     processes: createProcesses({ clock: createClock() }),
     files: createFiles(),
+    fingerprints: createFingerprints(),
+    notices: { watchdogMs: 0, send() {} },
     logs: { getLogger: () => log, setup: () => Promise.resolve({ async [Symbol.asyncDispose]() {} }) },
     system: {
       os: "linux" as const,

@@ -1,6 +1,6 @@
 /** Reading a command line: what is understood, and what an error says. */
 import { assertEquals, assertThrows } from "@std/assert";
-import { closest, parseCommand } from "../../lib/cli/args.ts";
+import { closest, leadingWords, parseCommand } from "../../lib/cli/args.ts";
 import type { Command } from "../../lib/cli/command.ts";
 import { DroverError } from "../../lib/core/drover_error.ts";
 
@@ -35,6 +35,16 @@ Deno.test("parseCommand() reads operands, options with and without a value, and 
   assertEquals(read("do it", "--agent", "bot", "--cwd=/x", "--worktree", "--json"), all);
   assertEquals(read("-a", "bot", "-w", "do it", "--cwd", "/x", "--json"), all);
   assertEquals(read("do it"), { positional: ["do it"], values: {}, switches: [] });
+});
+
+Deno.test("leadingWords() finds the words of a verb behind and between what every verb takes", () => {
+  const words = (...argv: string[]) => leadingWords(argv, 2).map(({ word, index }) => `${index} ${word}`);
+  assertEquals(words("tasks", "list", "x"), ["0 tasks", "1 list"]);
+  assertEquals(words("--json", "tasks", "--profile", "tasks", "list"), ["1 tasks", "4 list"]);
+  assertEquals(words("--profile=run", "run", "--cwd"), ["1 run", "2 --cwd"]);
+  assertEquals(words("--profile", "run"), []);
+  assertEquals(words("--profile"), []);
+  assertEquals(words(), []);
 });
 
 Deno.test("parseCommand() takes operands as they are typed", () => {

@@ -1,11 +1,12 @@
 /** The completion scripts, in the shells themselves: what is offered at each place of a command line. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { COMMANDS } from "../../lib/cli/cli.ts";
 import { completionPlaces } from "../../lib/cli/completion.ts";
 import { fishCompletion } from "../../lib/cli/completion_fish.ts";
 import { bashCompletion, zshCompletion } from "../../lib/cli/completion_posix.ts";
+import { loadCommands } from "../../lib/cli/verbs.ts";
 import { tempDirectory } from "../host/temp_directory.ts";
 
+const COMMANDS = await loadCommands();
 const PLACES = completionPlaces(COMMANDS);
 const SCRIPTS = { bash: bashCompletion(PLACES), zsh: zshCompletion(PLACES), fish: fishCompletion(PLACES) };
 type Shell = keyof typeof SCRIPTS;
@@ -70,8 +71,9 @@ async function world(shell: Shell) {
   await Deno.mkdir(directory.at("bin"));
   const program = [
     "#!/bin/sh",
+    "case $1 in --profile=*) profile=${1#*=}; shift ;; esac",
     '[ "$1" = __complete ] || exit 1',
-    `case $2 in tasks) printf '0a-1\\tfailed $(touch evil): "it"\\n0b-2\\tcompleted\\n' ;; agents) printf 'demo\\tagent\\n' ;; esac`,
+    `case $2 in tasks) printf '0a-1\\tfailed $(touch evil): "it"\\n0b-2\\tcompleted\\n' ;; agents) printf "\${profile:-demo}\\tagent\\n" ;; profiles) printf 'default\\t/h\\nwork\\t/h/profiles/work\\n' ;; esac`,
   ];
   await Deno.writeTextFile(directory.at("bin/drover"), program.join("\n") + "\n", { mode: 0o755 });
   await Deno.mkdir(directory.at("one dir"));
@@ -89,7 +91,15 @@ async function world(shell: Shell) {
   };
 }
 
-const KEYS = ["log.level", "retention.days", "tasks.max_concurrent", "tasks.time_limit"];
+const KEYS = [
+  "agents.login_path",
+  "health.port",
+  "log.level",
+  "remote.enabled",
+  "retention.days",
+  "tasks.max_concurrent",
+  "tasks.time_limit",
+];
 const LEVELS = ["debug", "error", "info", "warning"];
 
 const ROWS: readonly (readonly [line: string, words: readonly string[], offered: readonly string[]])[] = [
@@ -113,6 +123,11 @@ const ROWS: readonly (readonly [line: string, words: readonly string[], offered:
   ["nothing for a prompt", ["run", ""], []],
   ["nothing for a command of the program's own", ["__"], []],
   ["shells", ["completions", ""], ["bash", "fish", "zsh"]],
+  ["profiles, before the command", ["--profile", "w"], ["work"]],
+  ["profiles, after it", ["tasks", "list", "--profile", ""], ["default", "work"]],
+  ["a command behind a profile", ["--profile", "tasks", "config", "un"], ["unset"]],
+  ["what that profile has", ["--profile", "p1", "run", "--agent", ""], ["p1"]],
+  ["what a profile named later has", ["run", "--profile", "p2", "--agent", ""], ["p2"]],
 ];
 
 for (const shell of ["bash", "zsh", "fish"] as const) {
@@ -160,6 +175,7 @@ Deno.test("completion in bash takes --name=value apart as bash does", async () =
   assertEquals(await bash.offered(["drover", "run", "--permission", "="]), ["full", "read-only"]);
   assertEquals(await bash.offered(["drover", "run", "--permission", "=", "r"]), ["read-only"]);
   assertEquals(await bash.offered(["drover", "tasks", "list", "--limit", "=", "5", "--st"]), ["--status"]);
+  assertEquals(await bash.offered(["drover", "run", "--profile", "=", "p3", "--agent", ""]), ["p3"]);
 });
 
 Deno.test({
@@ -168,6 +184,7 @@ Deno.test({
   fn: async () => {
     await using zsh = await world("zsh");
     assertEquals(await zsh.offered(["drover", "run", "--permission=r"]), ["read-only"]);
+    assertEquals(await zsh.offered(["drover", "run", "--profile=p3", "--agent", ""]), ["p3"]);
     assertEquals(await zsh.offered(["drover", "tasks", "list", "--limit=5", "--st"]), ["--status"]);
   },
 });

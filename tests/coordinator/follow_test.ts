@@ -39,6 +39,11 @@ class EventReader {
     return { event: field("event") ?? "", id: field("id"), data: JSON.parse(field("data") ?? "null") };
   }
 
+  /** The next bytes as they are. */
+  async raw(): Promise<string> {
+    return (await deadline(this.#chunks.read(), 5_000)).value ?? "";
+  }
+
   /** All that is left, each in a word: a status or the text of a message. */
   async rest(): Promise<string[]> {
     const words = [];
@@ -101,6 +106,19 @@ Deno.test("follow() tells every change of state and every message as it happens,
   const end = await events.next();
   assertEquals([end?.event, end?.data.output], ["end", "a is done"]);
   assertEquals(await events.next(), undefined);
+});
+
+Deno.test("follow() gives a sign of life every 5 s while nothing happens, and none once the reader has left", async () => {
+  using world = await runningTask();
+  const waiting = world.clock.waiting;
+  const events = await follow(world, "a");
+  assertEquals(wordOf((await events.next())!), "task running");
+  for (let i = 0; i < 3; i++) {
+    await world.clock.advance(5_000);
+    assertEquals(await events.raw(), ":\n\n");
+  }
+  await events.cancel();
+  assertEquals(world.clock.waiting, waiting);
 });
 
 Deno.test("follow() tells states that change in one turn each", async () => {

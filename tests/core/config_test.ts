@@ -22,7 +22,15 @@ function merge(inputs: Partial<SettingInputs>) {
 }
 
 Deno.test("mergeSettings() has a default for each setting, inside its own range", () => {
-  assertEquals(merge({}), { maxConcurrentTasks: 4, timeLimitMs: 7_200_000, retentionDays: 30, logLevel: "info" });
+  assertEquals(merge({}), {
+    maxConcurrentTasks: 4,
+    timeLimitMs: 7_200_000,
+    retentionDays: 30,
+    logLevel: "info",
+    healthPort: 0,
+    loginPath: true,
+    remoteEnabled: false,
+  });
 });
 
 Deno.test("mergeSettings() prefers the command line to the environment, that to the file, and that to the default", () => {
@@ -45,6 +53,9 @@ Deno.test("mergeSettings() reads every setting from every source", () => {
     timeLimitMs: ["90s", 90_000],
     retentionDays: ["9", 9],
     logLevel: ["error", "error"],
+    healthPort: ["9514", 9_514],
+    loginPath: ["false", false],
+    remoteEnabled: ["true", true],
   } as const;
   for (const name of Object.keys(SETTINGS) as (keyof typeof SETTINGS)[]) {
     const [text, value] = samples[name];
@@ -62,6 +73,9 @@ Deno.test("mergeSettings() refuses what is out of range or of another kind", () 
     ["retentionDays", [0, 3651, "30 days"]],
     ["timeLimitMs", ["0s", "90", 90, "2 hours", "-1m", "", null]],
     ["logLevel", ["trace", "INFO", "", 3]],
+    ["healthPort", [65_536, -1, "http", "", null]],
+    ["loginPath", ["yes", "1", 0, "", null]],
+    ["remoteEnabled", ["on", 1, "", null]],
   ];
   for (const [name, values] of wrong) {
     const [first, second] = SETTINGS[name].key.split(".") as [string, string];
@@ -143,7 +157,7 @@ Deno.test("SETTINGS write what they parse", () => {
     const row = rowOf(name);
     assertEquals(row.parse(row.write(row.fallback)), row.fallback, row.key);
     assertEquals(settingNamed(row.key), name);
-    for (const choice of row.choices ?? []) assertEquals(row.parse(choice) as unknown, choice);
+    for (const choice of row.choices ?? []) assertEquals(String(row.parse(choice)), choice);
   }
   assertEquals(settingNamed("log"), undefined);
 });

@@ -5,7 +5,8 @@ import { createCoordinator } from "../../lib/coordinator/embedded.ts";
 import { type Home, homeLayout } from "../../lib/core/home.ts";
 import type { Ending } from "../../lib/core/phase.ts";
 import type { Fetch, SpawnRequest } from "../../lib/core/ports.ts";
-import { createDaemon, type Daemon, type DaemonOptions } from "../../lib/daemon/daemon.ts";
+import { type ConnectionConfig, createDaemon, type Daemon, type DaemonOptions } from "../../lib/daemon/daemon.ts";
+import { fixedSurroundings } from "../../lib/daemon/surroundings.ts";
 import { createFiles } from "../../lib/host/files.ts";
 import { createRandom } from "../../lib/host/random.ts";
 import { type CreateTask, TaskView } from "../../lib/wire/control.ts";
@@ -27,6 +28,8 @@ export interface WorldOptions {
   readonly deaf?: boolean;
   readonly refuse?: (request: SpawnRequest) => void;
   readonly daemon?: Partial<DaemonOptions>;
+  /** Another server, beside the one of this process. */
+  readonly remote?: Pick<ConnectionConfig, "fetch" | "token" | "wakeups">;
 }
 
 const DAEMON_ID = "11111111-1111-4111-8111-111111111111";
@@ -94,16 +97,21 @@ export class DaemonWorld implements AsyncDisposable {
       version: "9.9.9",
       deviceName: "box",
       os: "linux",
-      env: { HOME: "/home/me", PATH: "/bin", SESSION: "1" },
+      surroundings: fixedSurroundings({ HOME: "/home/me", PATH: "/bin", SESSION: "1" }),
       slots: this.#options.slots ?? 2,
       timeLimitMs: 3_600_000,
-      connections: [{
-        name: "embedded",
-        baseUrl: "http://embedded.test",
-        token: this.coordinator.token,
-        fetch: this.#fetch,
-        wakeups: this.#options.deaf ? { async *subscribe() {} } : this.coordinator,
-      }],
+      connections: [
+        {
+          name: "embedded",
+          baseUrl: "http://embedded.test",
+          token: this.coordinator.token,
+          fetch: this.#fetch,
+          wakeups: this.#options.deaf ? { async *subscribe() {} } : this.coordinator,
+        },
+        ...(this.#options.remote
+          ? [{ name: "away", baseUrl: "http://away.test", remote: true, ...this.#options.remote }]
+          : []),
+      ],
       discover: () => Promise.resolve({ found: [runtime], skipped: [] }),
       backendFor: () => fakeBackend(this.agents),
       sessionVariables: ["SESSION"],

@@ -49,7 +49,7 @@ export function fakeClient(calls: Partial<WireClient> = {}): WireClient {
   };
 }
 
-const NO_DELIVERY: Delivery = {
+export const NO_DELIVERY: Delivery = {
   kick() {},
   deliverAll: () => Promise.resolve(),
   settled: () => Promise.resolve(true),
@@ -72,6 +72,7 @@ export function fakeConnection(
 ): Connection {
   return {
     name: options.name ?? "fake",
+    remote: false,
     client: fakeClient(options.client),
     wakeups: { async *subscribe() {} },
     delivery: options.delivery ?? NO_DELIVERY,

@@ -7,6 +7,7 @@ import { homeLayout } from "../../lib/core/home.ts";
 import type { Runtime } from "../../lib/core/model.ts";
 import { createDaemon, type Daemon } from "../../lib/daemon/daemon.ts";
 import { createClock } from "../../lib/host/clock.ts";
+import { fixedSurroundings } from "../../lib/daemon/surroundings.ts";
 import { createFiles } from "../../lib/host/files.ts";
 import { createProcesses } from "../../lib/host/process.ts";
 import { createRandom } from "../../lib/host/random.ts";
@@ -101,7 +102,7 @@ export class FaultyWorld implements AsyncDisposable {
       version: "0.0.0",
       deviceName: "test",
       os: "linux",
-      env: { PATH: "/usr/bin:/bin", HOME: this.root },
+      surroundings: fixedSurroundings({ PATH: "/usr/bin:/bin", HOME: this.root }),
       slots: 2,
       timeLimitMs: 3_600_000,
       connections: [{

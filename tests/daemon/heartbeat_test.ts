@@ -71,8 +71,25 @@ Deno.test("runHeartbeat() goes on after any other failure, and does not take it 
     await using w = world((id) => id === "a" ? failure : ok({}));
     await w.clock.advance(LEASE.heartbeatMs);
     assertEquals([w.beats.length, w.gone()], [4, 0]);
-    assertEquals(w.log.said("warn"), ["heartbeat failed", "heartbeat failed"]);
+    assertEquals(w.log.said("warn"), ["heartbeat failed"]);
   }
+});
+
+Deno.test("runHeartbeat() says that beats fail when that begins, changes and ends, not with each beat", async () => {
+  const answers = [LOST, LOST, refused(500), refused(500), ok({}), ok({}), LOST];
+  let beat = 0;
+  await using w = world((id) => id === "a" ? answers[beat++]! : ok({}));
+  await w.clock.advance((answers.length - 1) * LEASE.heartbeatMs);
+  assertEquals(beat, answers.length);
+  assertEquals(
+    w.log.records.filter(({ level }) => level !== "debug").map(({ message, fields }) => [message, fields.why]),
+    [
+      ["heartbeat failed", "connection reset"],
+      ["heartbeat failed", "status 500"],
+      ["heartbeats arrive again", undefined],
+      ["heartbeat failed", "connection reset"],
+    ],
+  );
 });
 
 Deno.test("runHeartbeat() beats in time although one runtime's answer is late", async () => {

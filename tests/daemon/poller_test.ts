@@ -174,6 +174,12 @@ Deno.test("Poller tries again soon after a claim that failed", async () => {
   }
 });
 
+Deno.test("Poller says once that claims fail, and once that they work again", async () => {
+  await using w = world((_, nth) => nth <= 4 ? LOST : ok([]));
+  await w.clock.advance(30_000);
+  assertEquals([w.log.said("warn"), w.log.said("info")], [["claim failed"], ["claims work again"]]);
+});
+
 Deno.test("Poller lets two agents with long queues take turns", async () => {
   await using w = world(queues({ a: 50, b: 50 }), { slots: 1, runtimes: ["a", "b"] });
   await w.clock.settle();

@@ -6,7 +6,7 @@ import type { Connection } from "../../lib/daemon/connection.ts";
 import { createRegistration, type Registration } from "../../lib/daemon/registration.ts";
 import type { WireClient } from "../../lib/wire/client.ts";
 import { FakeClock } from "../support/fake_clock.ts";
-import { fakeClient, fakeConnection, LOST, ok, refused, registered } from "./fake_connection.ts";
+import { fakeClient, fakeConnection, LOST, NO_DELIVERY, ok, refused, registered } from "./fake_connection.ts";
 import { type KeptLog, keptLog } from "./kept_log.ts";
 
 const RANDOM: Random = { uuid: () => "u", hex: () => "h", fraction: () => 0.5 };
@@ -21,28 +21,40 @@ interface World {
   readonly log: KeptLog;
   readonly connection: Connection;
   readonly registration: Registration;
+  /** What was found, offered. */
+  offer(signal: AbortSignal): Promise<void>;
 }
 
-function world(client: Partial<WireClient>, { known = [] as string[], found = ["claude"] } = {}): World {
+function world(client: Partial<WireClient>, { known = [] as string[], found = ["claude"], delivered = () => {} }: {
+  known?: string[];
+  found?: string[];
+  delivered?: () => void;
+} = {}): World {
   const clock = new FakeClock();
   const log = keptLog();
-  const connection = fakeConnection({ client, runtimes: known });
+  const delivery = { ...NO_DELIVERY, deliverAll: () => Promise.resolve(delivered()) };
+  const connection = fakeConnection({ client, runtimes: known, delivery });
   const registration = createRegistration({
     connection,
     daemonId: "d",
     deviceName: "box",
     version: "9.9.9",
-    runtimes: found.map(runtime),
     clock,
     random: RANDOM,
     log,
   });
-  return { clock, log, connection, registration };
+  return {
+    clock,
+    log,
+    connection,
+    registration,
+    offer: (signal) => registration.offer(found.map(runtime), { signal }),
+  };
 }
 
 const ids = (connection: Connection) => [...connection.runtimes.keys()];
 
-Deno.test("Registration.register() tells every workspace which runtimes there are, and keeps the ids", async () => {
+Deno.test("Registration.offer() tells every workspace which runtimes there are, and keeps the ids", async () => {
   const bodies: unknown[] = [];
   const { register } = fakeClient();
   const w = world({
@@ -52,7 +64,7 @@ Deno.test("Registration.register() tells every workspace which runtimes there ar
       return register(body);
     },
   }, { found: ["claude", "codex"] });
-  await w.registration.register({ signal });
+  await w.offer(signal);
   assertEquals(ids(w.connection), ["w1-claude", "w1-codex", "w2-claude", "w2-codex"]);
   assertEquals(w.connection.runtimes.get("w2-codex"), {
     id: "w2-codex",
@@ -73,7 +85,7 @@ Deno.test("Registration.register() tells every workspace which runtimes there ar
   assertEquals(w.connection.state, "connected");
 });
 
-Deno.test("Registration.register() replaces what was known by what the server answers", async () => {
+Deno.test("Registration.offer() replaces what was known by what the server answers", async () => {
   const w = world({
     register: () =>
       Promise.resolve(ok({
@@ -84,11 +96,11 @@ Deno.test("Registration.register() replaces what was known by what the server an
         server_capabilities: ["message-dedup-v1"],
       })),
   }, { known: ["old"] });
-  await w.registration.register({ signal });
+  await w.offer(signal);
   assertEquals([ids(w.connection), w.connection.serverCapabilities], [["new"], ["message-dedup-v1"]]);
 });
 
-Deno.test("Registration.register() registers nothing when nothing was found, and is connected all the same", async () => {
+Deno.test("Registration.offer() registers nothing when nothing was found, and is connected all the same", async () => {
   let calls = 0;
   const w = world({
     register: (body) => {
@@ -96,16 +108,16 @@ Deno.test("Registration.register() registers nothing when nothing was found, and
       return fakeClient().register(body);
     },
   }, { found: [] });
-  await w.registration.register({ signal });
+  await w.offer(signal);
   assertEquals([calls, w.connection.state, ids(w.connection)], [0, "connected", []]);
 });
 
-Deno.test("Registration.register() tries again with growing waits, and keeps what it knew meanwhile", async () => {
+Deno.test("Registration.offer() tries again with growing waits, and keeps what it knew meanwhile", async () => {
   let tries = 0;
   const w = world({ workspaces: () => Promise.resolve(++tries <= 3 ? LOST : ok([{ id: "w", name: "" }])) }, {
     known: ["old"],
   });
-  const done = w.registration.register({ signal });
+  const done = w.offer(signal);
   await w.clock.settle();
   assertEquals([tries, w.connection.state, w.connection.why, ids(w.connection)], [1, "connecting", "connection reset", [
     "old",
@@ -118,7 +130,7 @@ Deno.test("Registration.register() tries again with growing waits, and keeps wha
   assertEquals([w.connection.state, w.connection.why, ids(w.connection)], ["connected", "", ["w-claude"]]);
 });
 
-Deno.test("Registration.register() calls a definite no a refusal and a server in trouble none", async () => {
+Deno.test("Registration.offer() calls a definite no a refusal and a server in trouble none", async () => {
   for (
     const [failure, state] of [[refused(401), "refused"], [refused(404), "refused"], [
       refused(500),
@@ -127,7 +139,7 @@ Deno.test("Registration.register() calls a definite no a refusal and a server in
   ) {
     const w = world({ register: () => Promise.resolve(failure) });
     const abort = new AbortController();
-    const rejected = assertRejects(() => w.registration.register({ signal: abort.signal }), Error, "enough");
+    const rejected = assertRejects(() => w.offer(abort.signal), Error, "enough");
     await w.clock.settle();
     assertEquals([w.connection.state, w.connection.why], [state, failure.detail]);
     abort.abort(new Error("enough"));
@@ -136,49 +148,99 @@ Deno.test("Registration.register() calls a definite no a refusal and a server in
   }
 });
 
-Deno.test("Registration.register() keeps no half of a registration that failed in its second workspace", async () => {
+Deno.test("Registration.offer() keeps no half of a registration that failed in its second workspace", async () => {
   const { register } = fakeClient();
   const w = world({
     workspaces: () => Promise.resolve(ok([{ id: "w1", name: "" }, { id: "w2", name: "" }])),
     register: (body) => body.workspace_id === "w2" ? Promise.resolve(refused(500)) : register(body),
   }, { known: ["old"] });
   const abort = new AbortController();
-  const rejected = assertRejects(() => w.registration.register({ signal: abort.signal }));
+  const rejected = assertRejects(() => w.offer(abort.signal));
   await w.clock.settle();
   assertEquals(ids(w.connection), ["old"]);
   abort.abort();
   await rejected;
 });
 
-Deno.test("Registration.recoverOrphans() asks for every runtime and minds no refusal", async () => {
-  const asked: string[] = [];
+Deno.test("Registration.offer() recovers the orphans of every new id before the id can be claimed for", async () => {
+  const asked: [string, string[]][] = [];
   const w = world({
     recoverOrphans: (id) => {
-      asked.push(id);
-      return Promise.resolve(id === "b" ? refused(404, "runtime") : ok({ orphaned: 2, retried: 1 }));
+      asked.push([id, ids(w.connection)]);
+      return Promise.resolve(id === "w-b" ? refused(404, "runtime") : ok({ orphaned: 2, retried: 1 }));
     },
-  }, { known: ["a", "b", "c"] });
-  assertEquals([await w.registration.recoverOrphans({ signal }), asked], [4, ["a", "b", "c"]]);
+  }, { found: ["a", "b", "c"] });
+  await w.offer(signal);
+  assertEquals(asked, [["w-a", []], ["w-b", []], ["w-c", []]]);
+  assertEquals(ids(w.connection), ["w-a", "w-b", "w-c"]);
   assertEquals(w.log.said("warn"), ["recovering orphans failed", "tasks of an earlier process were recovered"]);
 });
 
-Deno.test("Registration.recoverOrphans() asks again while the server is in trouble, before anything is claimed", async () => {
-  const answers = [refused(500), LOST, ok({ orphaned: 1, retried: 1 })];
-  const w = world({ recoverOrphans: () => Promise.resolve(answers.shift()!) }, { known: ["a"] });
-  const recovered = w.registration.recoverOrphans({ signal });
+Deno.test("Registration.offer() delivers what the last process left before it recovers anything, and only once", async () => {
+  const steps: string[] = [];
+  const w = world({
+    recoverOrphans: (id) => {
+      steps.push(id);
+      return Promise.resolve(ok({ orphaned: 0, retried: 0 }));
+    },
+  }, { delivered: () => steps.push("delivered") });
+  await w.offer(signal);
+  await w.registration.offer(["claude", "llm"].map(runtime), { signal });
+  assertEquals(steps, ["delivered", "w-claude", "w-llm"]);
+});
+
+Deno.test("Registration.offer() recovers again while the server is in trouble, and says so once", async () => {
+  const answers = [refused(500), refused(500), ok({ orphaned: 1, retried: 1 })];
+  const w = world({ recoverOrphans: () => Promise.resolve(answers.shift()!) });
+  const offered = w.offer(signal);
+  await w.clock.advance(500);
+  assertEquals(ids(w.connection), []);
   await w.clock.advance(5_000);
-  assertEquals([await recovered, answers.length, w.clock.waiting], [1, 0, 0]);
+  await offered;
+  assertEquals([ids(w.connection), answers.length, w.clock.waiting], [["w-claude"], 0, 0]);
+  assertEquals(w.log.said("warn"), ["recovering orphans failed", "tasks of an earlier process were recovered"]);
+});
+
+Deno.test("Registration.offer() while one is under way is part of it, whatever is offered then", async () => {
+  const bodies: string[][] = [];
+  const { register } = fakeClient();
+  const w = world({
+    register: async (body) => {
+      bodies.push(body.runtimes.map(({ type }) => type));
+      await w.clock.sleep(100);
+      return await register(body);
+    },
+  });
+  const offers = [w.offer(signal)];
+  await w.clock.advance(50);
+  offers.push(w.registration.offer(["claude", "llm"].map(runtime), { signal }));
+  await w.clock.advance(150);
+  await Promise.all(offers);
+  assertEquals([bodies, ids(w.connection)], [[["claude"], ["claude", "llm"]], ["w-claude", "w-llm"]]);
+});
+
+Deno.test("Registration.offer() says that a server is away when it begins and when it is over, not with each try", async () => {
+  let up = false;
+  const w = world({ workspaces: () => Promise.resolve(up ? ok([{ id: "w", name: "" }]) : LOST) });
+  const offered = w.offer(signal);
+  await w.clock.advance(200_000);
+  up = true;
+  await w.clock.advance(60_000);
+  await offered;
+  assertEquals(w.log.said("warn"), ["registration failed, trying again"]);
+  assertEquals(w.log.said("info"), ["registration works again", "registered"]);
 });
 
 Deno.test("Registration.heal() registers once for many calls, and recovers the orphans of ids that are new only", async () => {
   let registrations = 0;
+  const rows = ["same"];
   const recovered: string[] = [];
   const w = world({
     register: async () => {
       registrations++;
       await w.clock.sleep(100);
       return ok({
-        runtimes: ["same", "new"].map((id) => ({ id, name: id, provider: "claude", status: "online" })),
+        runtimes: rows.map((id) => ({ id, name: id, provider: "claude", status: "online" })),
         server_capabilities: [],
       });
     },
@@ -187,6 +249,11 @@ Deno.test("Registration.heal() registers once for many calls, and recovers the o
       return Promise.resolve(ok({ orphaned: 0, retried: 0 }));
     },
   }, { known: ["same", "gone"] });
+  const offered = w.offer(signal);
+  await w.clock.advance(100);
+  await offered;
+  registrations = 0;
+  rows.push("new");
   const heals = [w.registration.heal({ signal }), w.registration.heal({ signal })];
   await w.clock.advance(50);
   heals.push(w.registration.heal({ signal }));

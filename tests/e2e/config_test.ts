@@ -35,6 +35,9 @@ for (const form of programForms()) {
       ["tasks.time_limit", "90m", "file"],
       ["retention.days", 30, "default"],
       ["log.level", "debug", "environment"],
+      ["health.port", 0, "default"],
+      ["agents.login_path", false, "environment"],
+      ["remote.enabled", false, "default"],
     ]);
     assertEquals((await home.json(["config", "unset", "tasks.time_limit"])).value.status, "unset");
     const again = await home.json(["config", "unset", "tasks.time_limit"]);

@@ -1,9 +1,11 @@
 /** The program as such, in both forms: version, help, JSON contract, exit codes, unknown words. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { COMMANDS } from "../../lib/cli/cli.ts";
 import { EXIT_CODES } from "../../lib/cli/exit_code.ts";
+import { loadCommands } from "../../lib/cli/verbs.ts";
 import { TestHome } from "../support/drover.ts";
 import { programForms } from "../support/program.ts";
+
+const COMMANDS = await loadCommands();
 
 for (const form of programForms()) {
   const name = (sentence: string) => `[${form.kind}] ${sentence}`;
@@ -34,14 +36,18 @@ for (const form of programForms()) {
     assertStringIncludes(stderr, "did you mean drover tasks list?");
   });
 
-  Deno.test(name("errors under --json are one object on stderr and nothing on stdout"), async () => {
-    await using home = await TestHome.create(form);
-    const { code, stdout, stderr } = await home.drover(["run", "", "--json"]);
-    assertEquals([code, stdout], [EXIT_CODES.usage.code, ""]);
-    const { ok, error } = JSON.parse(stderr);
-    assertEquals([ok, error.code], [false, "usage"]);
-    assert(error.message.length > 0 && error.hint.length > 0);
-  });
+  Deno.test(
+    name("an error under --json is the one object on stdout, with all that a script may branch on"),
+    async () => {
+      await using home = await TestHome.create(form);
+      const { code, stdout, stderr } = await home.drover(["run", "", "--json"]);
+      assertEquals([code, stderr], [EXIT_CODES.usage.code, ""]);
+      const { schemaVersion, ok, error } = JSON.parse(stdout);
+      assertEquals([schemaVersion, ok, error.code], [1, false, "usage"]);
+      assert(error.message.length > 0 && error.hint.length > 0);
+      assertEquals([error.phase, error.retryable, error.cause, error.details], [null, false, [], {}]);
+    },
+  );
 
   Deno.test(name("commands that only look leave no home behind"), async () => {
     await using home = await TestHome.create(form);

@@ -1,8 +1,9 @@
-/** HTTP over a Unix socket: private, exclusive, and never a TCP port by accident. */
+/** HTTP over a Unix socket: private, exclusive, and never a TCP port by accident; on a TCP port only of 127.0.0.1. */
 import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { deadline } from "@std/async";
 import { HostError } from "../../lib/core/ports.ts";
 import { createNetwork } from "../../lib/host/network.ts";
+import { eventually } from "../support/drover.ts";
 import { tempDirectory } from "./temp_directory.ts";
 
 const network = createNetwork();
@@ -99,14 +100,126 @@ Deno.test("unixClient() fails where nobody listens, and its calls end with their
   await deadline(server.close(), 10_000);
 });
 
+Deno.test("serveLoopback() answers on 127.0.0.1 and on no other address of the machine", async () => {
+  const server = network.serveLoopback(0, (request) => new Response(new URL(request.url).pathname));
+  const answer = await fetch(`http://127.0.0.1:${server.port}/a`);
+  assertEquals(await answer.text(), "/a");
+  for (const hostname of ["127.0.0.2", "::1"]) {
+    await assertRejects(() => Deno.connect({ hostname, port: server.port }), Error, undefined, hostname);
+  }
+  await server.close();
+  await assertRejects(() => Deno.connect({ hostname: "127.0.0.1", port: server.port }), Deno.errors.ConnectionRefused);
+});
+
+Deno.test("serveLoopback() names a port that is in use and leaves its owner alone", async () => {
+  const first = network.serveLoopback(0, () => new Response("first"));
+  const error = assertThrows(
+    () => network.serveLoopback(first.port, () => new Response("second")),
+    HostError,
+    `127.0.0.1:${first.port}`,
+  );
+  assertEquals(error.code, "address-in-use");
+  assertEquals(await (await fetch(`http://127.0.0.1:${first.port}/`)).text(), "first");
+  await first.close();
+});
+
+/** A client in the middle of its request; the server has it for certain, as one that came later was answered. */
+async function halfRequest(connect: () => Promise<Deno.Conn>): Promise<Deno.Conn> {
+  const first = await connect();
+  await first.write(new TextEncoder().encode("GET / HTTP/1.1\r\nHo"));
+  assert(await answers(connect));
+  return first;
+}
+
+Deno.test("LoopbackServer.close() does not wait for a client that never finishes its request", async () => {
+  const server = network.serveLoopback(0, () => new Response());
+  using _idle = await halfRequest(() => Deno.connect({ hostname: "127.0.0.1", port: server.port }));
+  await deadline(server.close(), 10_000);
+});
+
+Deno.test("UnixServer.close() waits only so long for a client that never finishes its request", async () => {
+  await using dir = await tempDirectory();
+  const server = network.serveUnix(dir.at("s"), () => new Response());
+  using _idle = await halfRequest(() => Deno.connect({ transport: "unix", path: dir.at("s") }));
+  await deadline(server.close(), 20_000);
+  await assertRejects(() => Deno.connect({ transport: "unix", path: dir.at("s") }));
+});
+
+/** Serves on a socket and on a port, in a process that may open few files. */
+const SERVE_FEW = `
+  const { createNetwork } = await import(Deno.args[0]);
+  const network = createNetwork();
+  network.serveUnix(Deno.args[1], () => new Response("still here"));
+  const { port } = network.serveLoopback(0, () => new Response("still here"));
+  console.log(port);
+  await new Promise(() => {});`;
+
+/** As many connections as the other side can open files, and then some; closed when disposed. */
+async function crowd(connect: () => Promise<Deno.Conn>): Promise<Disposable> {
+  const open: Deno.Conn[] = [];
+  for (let n = 0; n < 100; n++) {
+    const one = await connect().catch(() => undefined);
+    if (!one) break;
+    open.push(one);
+  }
+  return { [Symbol.dispose]: () => open.forEach((one) => one.close()) };
+}
+
+Deno.test("serveUnix() and serveLoopback() serve again after the process ran out of descriptors", async () => {
+  await using dir = await tempDirectory();
+  await Deno.writeTextFile(dir.at("serve.ts"), SERVE_FEW);
+  const module = new URL("../../lib/host/network.ts", import.meta.url).href;
+  const config = new URL("../../deno.json", import.meta.url).pathname;
+  const argv = [Deno.execPath(), "run", "--no-lock", "-A", "--config", config, dir.at("serve.ts"), module, dir.at("s")];
+  const child = new Deno.Command("sh", {
+    args: ["-c", 'ulimit -n 60 && exec "$@"', "sh", ...argv],
+    stdout: "piped",
+    stderr: "null",
+  }).spawn();
+  let port = 0;
+  for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
+    port = Number(text);
+    break;
+  }
+  const places: Record<string, () => Promise<Deno.Conn>> = {
+    unix: () => Deno.connect({ transport: "unix", path: dir.at("s") }),
+    loopback: () => Deno.connect({ hostname: "127.0.0.1", port }),
+  };
+  try {
+    for (const [place, connect] of Object.entries(places)) {
+      (await crowd(connect))[Symbol.dispose]();
+      await eventually(() => answers(connect), `${place} answers again`, 60_000);
+    }
+  } finally {
+    child.kill("SIGKILL");
+    await child.status;
+  }
+});
+
+async function answers(connect: () => Promise<Deno.Conn>): Promise<boolean> {
+  try {
+    using connection = await connect();
+    await connection.write(new TextEncoder().encode("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"));
+    const buffer = new Uint8Array(4_096);
+    const size = await connection.read(buffer);
+    return new TextDecoder().decode(buffer.subarray(0, size ?? 0)).startsWith("HTTP/1.1 200");
+  } catch {
+    return false;
+  }
+}
+
 /** Serves and tells where, in a process whose environment says to listen on a TCP port instead. */
 const SERVE = `
   const { createNetwork } = await import(Deno.args[0]);
   if (Deno.args[2] === "clean") (await import(Deno.args[3])).cleanEnvironment();
   try {
-    const server = createNetwork().serveUnix(Deno.args[1], () => new Response());
-    console.log("serving " + Deno.statSync(Deno.args[1]).isSocket);
-    await server.close();
+    const network = createNetwork();
+    if (Deno.args[2] === "loopback") network.serveLoopback(0, () => new Response());
+    else {
+      const server = network.serveUnix(Deno.args[1], () => new Response());
+      console.log("serving " + Deno.statSync(Deno.args[1]).isSocket);
+      await server.close();
+    }
   } catch (error) {
     console.log(error.name + " " + error.message);
   }`;
@@ -116,7 +229,7 @@ Deno.test("serveUnix() never opens a TCP port, whatever DENO_SERVE_ADDRESS says"
   await Deno.writeTextFile(dir.at("serve.ts"), SERVE);
   const modules = ["network.ts", "host.ts"].map((name) => new URL(`../../lib/host/${name}`, import.meta.url).href);
   const config = new URL("../../deno.json", import.meta.url).pathname;
-  const said = async (mode: string) => {
+  const said = async (mode: string, address = "tcp:127.0.0.1:0") => {
     const { stdout, stderr } = await new Deno.Command(Deno.execPath(), {
       args: [
         "run",
@@ -130,7 +243,7 @@ Deno.test("serveUnix() never opens a TCP port, whatever DENO_SERVE_ADDRESS says"
         mode,
         modules[1]!,
       ],
-      env: { DENO_SERVE_ADDRESS: "tcp:127.0.0.1:0" },
+      env: { DENO_SERVE_ADDRESS: address },
     }).output();
     return new TextDecoder().decode(stdout) || new TextDecoder().decode(stderr);
   };
@@ -138,4 +251,6 @@ Deno.test("serveUnix() never opens a TCP port, whatever DENO_SERVE_ADDRESS says"
   assertStringIncludes(refused, "HostError Cannot listen on");
   assert(refused.includes("tcp"), refused);
   assertEquals(await said("clean"), "serving true\n");
+  const moved = await said("loopback", `unix:${dir.at("moved")}`);
+  assertStringIncludes(moved, "HostError Cannot listen on 127.0.0.1:0");
 });

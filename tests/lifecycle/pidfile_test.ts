@@ -2,7 +2,14 @@
 import { assertEquals } from "@std/assert";
 import { createFiles } from "../../lib/host/files.ts";
 import { createIdentity } from "../../lib/host/identity.ts";
-import { type Pidfile, readPidfile, removePidfile, sameProcess, writePidfile } from "../../lib/lifecycle/pidfile.ts";
+import {
+  lookAtPidfile,
+  type Pidfile,
+  readPidfile,
+  removePidfile,
+  sameProcess,
+  writePidfile,
+} from "../../lib/lifecycle/pidfile.ts";
 import { tempDirectory } from "../host/temp_directory.ts";
 
 const files = createFiles();
@@ -18,7 +25,8 @@ const RECORD: Pidfile = {
   mode: "daemon",
   binary: "/usr/bin/drover",
   controlSocket: "/h/run/c.sock",
-  launch: { args: ["daemon"], cwd: "/" },
+  launch: { args: ["daemon"], cwd: "/", env: {}, supervisor: "none" },
+  digest: "",
   startedAt: "2026-01-15T12:00:00.000Z",
   startReason: "user",
 };
@@ -47,6 +55,30 @@ Deno.test("readPidfile() takes no file, half a file and another's file for none"
   for (const text of texts) {
     await Deno.writeTextFile(dir.at("p"), text);
     assertEquals(await readPidfile(files, dir.at("p")), undefined, text);
+  }
+});
+
+Deno.test("readPidfile() completes the record of an older program and takes unknown words of a newer one for the plain ones", async () => {
+  await using dir = await tempDirectory();
+  const { digest: _digest, startReason: _reason, launch: { env: _env, supervisor: _supervisor, ...launch }, ...older } =
+    RECORD;
+  const newer = { ...RECORD, startReason: "of tomorrow", launch: { ...RECORD.launch, supervisor: "of tomorrow" } };
+  for (const record of [{ ...older, launch }, newer]) {
+    await Deno.writeTextFile(dir.at("p"), JSON.stringify(record));
+    assertEquals(await readPidfile(files, dir.at("p")), RECORD);
+  }
+});
+
+Deno.test("lookAtPidfile() names the field that is not as it must be", async () => {
+  await using dir = await tempDirectory();
+  const rows = [
+    [{ ...RECORD, pid: 0 }, "pid"],
+    [{ ...RECORD, launch: { ...RECORD.launch, env: { A: 1 } } }, "launch.env"],
+    [[], "not an object"],
+  ] as const;
+  for (const [record, field] of rows) {
+    await Deno.writeTextFile(dir.at("p"), JSON.stringify(record));
+    assertEquals(await lookAtPidfile(files, dir.at("p")), { kind: "corrupt", why: `it is no record: ${field}` });
   }
 });
 

@@ -7,7 +7,7 @@ Deno.test("deno.jsr.json has the imports of deno.json, the standard library from
   assertEquals(Object.keys(jsr.imports).sort(), Object.keys(npm.imports).sort());
   for (const [name, specifier] of Object.entries(jsr.imports)) {
     if (!name.startsWith("@std/")) assertEquals(specifier, npm.imports[name as keyof typeof npm.imports], name);
-    assert(/^(jsr:@std|npm:(@[a-z]+\/)?[a-z]+)(\/[a-z]+)?@\d+\.\d+\.\d+(\/[a-z-]+)?$/.test(specifier), specifier);
+    assert(/^(jsr:@std|npm:(@[a-z]+\/)?[a-z]+)(\/[a-z]+)?@\d+\.\d+\.\d+(\/[a-z0-9./-]+)?$/.test(specifier), specifier);
     assertEquals(specifier.startsWith("jsr:"), name.startsWith("@std/"), name);
   }
 });

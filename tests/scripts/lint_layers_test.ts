@@ -40,6 +40,8 @@ Deno.test("layers refuses what the table does not allow, in every form of import
     { path: "lib/host/x.ts", source: 'import { a } from "../wire/a.ts";' },
     { path: "lib/lifecycle/x.ts", source: 'import { a } from "../host/a.ts";' },
     { path: "lib/cli/commands/x.ts", source: 'import { a } from "../../daemon/a.ts";' },
+    { path: "lib/cli/x.ts", source: 'const a = async () => (await import("../daemon/a.ts")).a;' },
+    { path: "lib/cli/x.ts", source: 'type A = typeof import("../daemon/a.ts");' },
     { path: "lib/app/x.ts", source: 'import { a } from "../cli/a.ts";' },
     { path: "lib/app/x.ts", source: 'import { a } from "../../main.ts";' },
     { path: "lib/app/x.ts", source: 'import { a } from "../../tests/support/a.ts";' },
@@ -57,6 +59,8 @@ Deno.test("layers lets each folder import itself, what the table gives it, and p
     { path: "lib/cli/commands/x.ts", source: 'import { a } from "../args.ts"; import { b } from "../../app/b.ts";' },
     { path: "main.ts", source: 'import { a } from "./lib/cli/a.ts"; import { b } from "./lib/host/b.ts";' },
     { path: "tests/core/x_test.ts", source: 'import { a } from "../../lib/daemon/a.ts";' },
+    { path: "lib/cli/x.ts", source: 'const a = async () => (await import("./commands/a.ts")).a;' },
+    { path: "lib/cli/x.ts", source: 'type A = typeof import("../app/a.ts");' },
     { path: "scripts/x.ts", source: 'import { a } from "../lib/host/a.ts";' },
   ], []);
 });
@@ -64,6 +68,7 @@ Deno.test("layers lets each folder import itself, what the table gives it, and p
 Deno.test("layers refuses what it cannot follow and what bypasses the pinned versions", () => {
   each([
     inCore("const a = (name: string) => import(name);"),
+    inCore("const a = (name: string) => import(`./${name}.ts`);"),
     inCore('import { z } from "npm:zod@4";'),
     inCore('import { z } from "https://deno.land/x/zod/mod.ts";'),
   ], ["drover/layers"]);

@@ -51,6 +51,8 @@ export class TestHome implements AsyncDisposable {
       // From source the program needs the modules that this test run has.
       DENO_DIR: Deno.env.get("DENO_DIR") ?? join(user, ".cache", "deno"),
       DENO_NO_UPDATE_CHECK: "1",
+      // What /etc/profile adds differs from machine to machine, and with it which agents there are.
+      DROVER_LOGIN_PATH: "false",
     };
   }
 
@@ -130,7 +132,8 @@ export class TestHome implements AsyncDisposable {
         const environ = await Deno.readTextFile(`/proc/${entry.name}/environ`);
         const stat = await Deno.readTextFile(`/proc/${entry.name}/stat`);
         const state = stat.slice(stat.lastIndexOf(")") + 2)[0];
-        if (environ.includes(`DROVER_HOME=${this.home}\0`) && state !== "Z") found.push(Number(entry.name));
+        const ours = [`DROVER_HOME=${this.home}\0`, `DROVER_HOME=${this.home}/profiles/`];
+        if (ours.some((mark) => environ.includes(mark)) && state !== "Z") found.push(Number(entry.name));
       } catch {
         // Gone meanwhile, or somebody else's.
       }

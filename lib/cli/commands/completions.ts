@@ -1,4 +1,5 @@
 /** `drover completions`: a script for the shell that completes commands, options and values, and the lists it asks for. */
+import { listProfiles } from "../../app/profiles.ts";
 import { openUserSession } from "../../app/sessions.ts";
 import { DroverError } from "../../core/drover_error.ts";
 import { closest } from "../args.ts";
@@ -8,6 +9,7 @@ import { fishCompletion } from "../completion_fish.ts";
 import { bashCompletion, zshCompletion } from "../completion_posix.ts";
 import { EXIT_CODES } from "../exit_code.ts";
 import { oneLine, plain } from "../output.ts";
+import { loadCommands } from "../verbs.ts";
 
 const SHELLS: Readonly<Record<string, (places: readonly Place[]) => string>> = {
   bash: bashCompletion,
@@ -15,38 +17,33 @@ const SHELLS: Readonly<Record<string, (places: readonly Place[]) => string>> = {
   fish: fishCompletion,
 };
 
-/** The table is asked for when it is needed: this verb is itself in it. */
-export function completions(commands: () => readonly Command[]): Command {
-  return {
-    name: "completions",
-    summary: "print a script that completes drover's commands in bash, zsh or fish",
-    operands: Object.keys(SHELLS).join("|"),
-    minOperands: 1,
-    maxOperands: 1,
-    options: [],
-    examples: [
-      ["source <(drover completions bash)", "in ~/.bashrc"],
-      ["source <(drover completions zsh)", "in ~/.zshrc, after compinit"],
-      ["drover completions fish | source", "in ~/.config/fish/config.fish"],
-    ],
-    run({ host, output, args }) {
-      const shell = args.positional[0]!;
-      const make = Object.hasOwn(SHELLS, shell) ? SHELLS[shell] : undefined;
-      if (!make) {
-        const names = Object.keys(SHELLS);
-        const close = closest(shell, names);
-        throw new DroverError("usage", `Cannot complete for "${shell}": it must be one of ${names.join(", ")}`, {
-          hint: close
-            ? `did you mean drover completions ${close}?`
-            : "drover completions --help shows how to load them",
-        });
-      }
-      const script = make(completionPlaces(commands()));
-      output.result({ shell, script }, () => host.terminal.out(script));
-      return Promise.resolve(EXIT_CODES.ok.code);
-    },
-  };
-}
+export const completions: Command = {
+  name: "completions",
+  summary: "print a script that completes drover's commands in bash, zsh or fish",
+  operands: Object.keys(SHELLS).join("|"),
+  minOperands: 1,
+  maxOperands: 1,
+  options: [],
+  examples: [
+    ["source <(drover completions bash)", "in ~/.bashrc"],
+    ["source <(drover completions zsh)", "in ~/.zshrc, after compinit"],
+    ["drover completions fish | source", "in ~/.config/fish/config.fish"],
+  ],
+  async run({ host, output, args }) {
+    const shell = args.positional[0]!;
+    const make = Object.hasOwn(SHELLS, shell) ? SHELLS[shell] : undefined;
+    if (!make) {
+      const names = Object.keys(SHELLS);
+      const close = closest(shell, names);
+      throw new DroverError("usage", `Cannot complete for "${shell}": it must be one of ${names.join(", ")}`, {
+        hint: close ? `did you mean drover completions ${close}?` : "drover completions --help shows how to load them",
+      });
+    }
+    const script = make(completionPlaces(await loadCommands()));
+    output.result({ shell, script }, () => host.terminal.out(script));
+    return EXIT_CODES.ok.code;
+  },
+};
 
 const MAX_TASKS = 50;
 
@@ -76,5 +73,9 @@ const LISTS: Readonly<Record<Listed, (context: CommandContext) => Promise<[word:
     using session = await openUserSession(context.host, context.home());
     const agents = await session?.agents() ?? [];
     return agents.map(({ name }) => [name, "agent"]);
+  },
+  async profiles(context) {
+    const profiles = await listProfiles(context.host, context.home());
+    return profiles.map(({ name, home }) => [name, home.root]);
   },
 };

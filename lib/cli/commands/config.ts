@@ -122,7 +122,7 @@ interface SettingView {
   /** As it would stand in the file; what was given, where that cannot be used. */
   readonly value: unknown;
   readonly source: string;
-  readonly default: string | number;
+  readonly default: string | number | boolean;
   readonly range: string;
   readonly variable: string;
   /** Why the value cannot be used. */

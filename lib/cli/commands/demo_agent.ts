@@ -1,5 +1,4 @@
 /** `drover __demo-agent`: the demo agent's process; started by the daemon, not by people. */
-import { demoAgentProcess } from "../../app/demo.ts";
 import type { Command } from "../command.ts";
 
 export const demoAgent: Command = {
@@ -7,5 +6,8 @@ export const demoAgent: Command = {
   summary: "the demo agent",
   hidden: true,
   options: [],
-  run: ({ host, args }) => demoAgentProcess(host, args.positional),
+  async run({ host, args }) {
+    const { demoAgentProcess } = await import("../../app/demo.ts");
+    return await demoAgentProcess(host, args.positional);
+  },
 };

@@ -1,7 +1,7 @@
 /** `drover run`: queues one task, follows it live, and ends with an exit code that tells how it went. */
 import { chooseAgent } from "../../app/choose_agent.ts";
 import { planDirectory } from "../../app/directory.ts";
-import { connectControl } from "../../app/control_client.ts";
+import { connectControl } from "../../app/reach.ts";
 import { openRunSession, type RunSession } from "../../app/sessions.ts";
 import { readSettings } from "../../app/settings.ts";
 import { parseDuration } from "../../core/config.ts";
@@ -58,7 +58,12 @@ async function runTask(context: CommandContext): Promise<number> {
   });
   const settings = await readSettings(host, home);
   using interrupts = new Interrupts(context);
-  const session = await openRunSession(host, home, { settings, args: context.argv, signal: interrupts.leaving });
+  const session = await openRunSession(host, home, {
+    settings,
+    args: context.argv,
+    signal: interrupts.leaving,
+    note: (text) => output.note(`drover: ${text}`),
+  });
   try {
     if (interrupts.leaving.aborted) return EXIT_CODES.interrupted.code;
     const agent = args.values.resume && !args.values.agent

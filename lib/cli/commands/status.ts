@@ -1,23 +1,39 @@
 /** `drover status`: what the daemon of this home is doing; starts nothing, changes nothing, answers within seconds. */
-import { connectControl } from "../../app/control_client.ts";
+import type { HealthPort } from "../../app/health.ts";
+import { checkHome } from "../../app/home_dir.ts";
+import { instancePorts } from "../../app/instance.ts";
+import { type BreakerPosition, breakerPosition } from "../../core/breaker.ts";
 import { BUILD } from "../../core/build_info.ts";
+import { type HomeState, stateOf } from "../../core/handshake.ts";
 import type { Home } from "../../core/home.ts";
-import type { Host } from "../../core/ports.ts";
-import { readPidfile, sameProcess } from "../../lifecycle/pidfile.ts";
+import type { Desired, Operation } from "../../lifecycle/lifecycle_file.ts";
+import { type Look, observe } from "../../lifecycle/observe.ts";
+import { wentAway } from "../../lifecycle/verb.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { EXIT_CODES } from "../exit_code.ts";
 import { paint, table } from "../output.ts";
+
+/** A daemon may end between two questions; its successor may too. */
+const TRIES = 5;
 
 export const status: Command = {
   name: "status",
   summary: "show whether the daemon runs and what it is doing",
   options: [],
-  details: "Exits with 0 while a daemon runs, starts or drains, and with 3 when none does.",
+  details: "Exits with 0 while a daemon answers, with 3 when none runs, and with 4 when one lives and does not answer.",
   async run(context) {
     const { host } = context;
     const home = context.home();
-    using control = await connectControl(host, home);
-    return control ? await showRunning(context, await control.status()) : await showAbsent(context, home);
+    if (!await checkHome(host, home)) return showAbsent(context, home, { state: "stopped", text: NEVER_USED });
+    for (let tries = 1;; tries++) {
+      using look = await observe(instancePorts(host, home), home);
+      const state = stateOf(look.observation);
+      if (!look.control) return await showSilent(context, home, { state, look });
+      const raw = await look.control.status().catch((error) => {
+        if (!wentAway(error) || tries === TRIES) throw error;
+      });
+      if (raw) return await showRunning(context, { state, raw });
+    }
   },
 };
 
@@ -37,14 +53,21 @@ interface StatusView {
     why: string;
     runtimes: readonly { provider: string; version: string }[];
   }[];
+  /** Absent in what a daemon of an older version says. */
+  readonly waitingFor?: readonly { text: string }[];
   readonly outbox: { waiting: number; degraded: boolean };
+  readonly healthPort?: HealthPort;
 }
 
-function showRunning({ host, home, output }: CommandContext, raw: Record<string, unknown>): Promise<number> {
+function showRunning(
+  { host, home, output }: CommandContext,
+  seen: { state: HomeState; raw: Record<string, unknown> },
+): Promise<number> {
+  const { raw } = seen;
   const view = raw as unknown as StatusView;
   const uptimeMs = host.clock.now() - view.startedAt;
   const degraded = view.outbox.degraded || view.connections.some(({ state }) => state !== "connected");
-  const state = view.phase === "running" && degraded ? "degraded" : view.phase;
+  const state = seen.state === "running" && degraded ? "degraded" : seen.state;
   const { root, logFile } = home();
   output.result({ ...raw, state, uptimeMs, cliVersion: BUILD.version, home: root, log: logFile }, () => {
     const connections = view.connections.map(({ name, state, why, runtimes }) => {
@@ -57,6 +80,7 @@ function showRunning({ host, home, output }: CommandContext, raw: Record<string,
       ["version", view.version === BUILD.version ? view.version : `${view.version} (this command: ${BUILD.version})`],
       ["slots", `${view.slots.running} of ${view.slots.total} in use`],
       ...connections,
+      ...(view.waitingFor ?? []).map(({ text }) => ["waiting", text]),
       ...view.tasks.map((
         task,
       ) => [
@@ -66,6 +90,7 @@ function showRunning({ host, home, output }: CommandContext, raw: Record<string,
         }, ${task.messages} messages`,
       ]),
       ...(view.outbox.waiting > 0 ? [["undelivered", `${view.outbox.waiting} records`]] : []),
+      ...healthRows(view.healthPort),
       ["home", root],
       ["log", logFile],
     ];
@@ -74,31 +99,66 @@ function showRunning({ host, home, output }: CommandContext, raw: Record<string,
   return Promise.resolve(EXIT_CODES.ok.code);
 }
 
-/** Nobody answers: the record and the process it names tell the rest. The lock is not touched. */
-async function showAbsent({ host, output }: CommandContext, home: Home): Promise<number> {
-  const { state, pid, text } = await absence(host, home);
-  output.result({ state, pid, cliVersion: BUILD.version, home: home.root, log: home.logFile }, () => {
-    output.line(`${paint.bold(state)}: ${text}`);
-    output.line(`home: ${home.root}`);
-  });
-  return state === "unresponsive" ? EXIT_CODES.busy.code : EXIT_CODES.notRunning.code;
+function healthRows(port: HealthPort = { kind: "off" }): string[][] {
+  if (port.kind === "off") return [];
+  if (port.kind === "listening") return [["health", `http://127.0.0.1:${port.port}/health`]];
+  return [["health", paint.yellow(`port ${port.port} is not open: ${port.why}`)]];
 }
 
-async function absence(host: Host, home: Home): Promise<{ state: string; pid: number | null; text: string }> {
-  const record = await readPidfile(host.files, home.pidfile);
-  if (!record) return { state: "stopped", pid: null, text: "no daemon runs; drover start starts one" };
-  if (sameProcess(record, host.system.identityOf(record.pid))) {
-    return {
-      state: "unresponsive",
-      pid: record.pid,
-      text: `pid ${record.pid} lives and does not answer; look at ${home.logFile}`,
-    };
-  }
-  return {
-    state: "crashed",
-    pid: null,
-    text: `the daemon (pid ${record.pid}) ended without saying so; drover start recovers its tasks`,
-  };
+const NEVER_USED = "no daemon runs; drover start starts one";
+
+const TEXTS: { readonly [S in HomeState]: (look: Look, home: Home) => string } = {
+  running: () => "",
+  starting: () => "a daemon is starting and does not answer yet",
+  draining: () => "",
+  stopping: () => "the daemon is ending",
+  stopped: () => NEVER_USED,
+  degraded: ({ record }, home) => `pid ${record?.pid} lives and does not answer; look at ${home.logFile}`,
+  unmanaged: (_look, home) => `an unknown process holds ${home.daemonLock}; find it with fuser or lsof`,
+  crashed: ({ record }) =>
+    record
+      ? `the daemon (pid ${record.pid}) ended without saying so; drover start recovers its tasks`
+      : "the record of the daemon is damaged and nobody holds the home; drover start mends that",
+};
+
+/** Nobody answers: lock, record and the process it names tell the rest. */
+async function showSilent(
+  context: CommandContext,
+  home: Home,
+  { state, look }: { state: HomeState; look: Look },
+): Promise<number> {
+  // Loaded here, as a daemon that answers says all there is to say.
+  const { readLifecycle } = await import("../../lifecycle/lifecycle_file.ts");
+  const { desired, operation, breaker } = await readLifecycle(context.host.files, home);
+  const text = [TEXTS[state](look, home)];
+  if (state === "stopped" && desired?.state === "stopped") text.push(`(since drover ${desired.by} at ${desired.at})`);
+  if (operation && desired?.state !== "stopped") text.push("(a restart was cut off; drover start completes it)");
+  const position = breakerPosition(breaker, context.host.clock.now());
+  if (position.kind !== "closed") text.push("(its last starts failed)");
+  const live = look.observation.record.kind === "live" ? look.record?.pid : undefined;
+  return showAbsent(context, home, { state, text: text.join(" "), pid: live, desired, operation, breaker: position });
+}
+
+interface Absence {
+  readonly state: HomeState;
+  readonly text: string;
+  readonly pid?: number;
+  readonly desired?: Desired | null;
+  readonly operation?: Operation | null;
+  readonly breaker?: BreakerPosition;
+}
+
+function showAbsent({ output }: CommandContext, home: Home, absence: Absence): number {
+  const { state, text, pid = null, desired = null, operation = null, breaker = { kind: "closed" } } = absence;
+  const { root, logFile } = home;
+  output.result(
+    { state, pid, cliVersion: BUILD.version, home: root, log: logFile, desired, operation, breaker },
+    () => {
+      output.line(`${paint.bold(state)}: ${text}`);
+      output.line(`home: ${root}`);
+    },
+  );
+  return state === "stopped" || state === "crashed" ? EXIT_CODES.notRunning.code : EXIT_CODES.busy.code;
 }
 
 function since(ms: number): string {

@@ -1,5 +1,6 @@
 /** `drover tasks …`: looking at tasks and their messages, following and cancelling them. */
-import { connectControl, type UserApi } from "../../app/control_client.ts";
+import type { UserApi } from "../../app/control_client.ts";
+import { connectControl } from "../../app/reach.ts";
 import { openUserSession } from "../../app/sessions.ts";
 import { DroverError } from "../../core/drover_error.ts";
 import { isTerminal, TASK_STATES } from "../../core/task_state.ts";
@@ -23,7 +24,7 @@ export const tasksList: Command = {
     const { output, args } = context;
     const limit = limitOf(args.values.limit);
     const status = statusOf(args.values.status);
-    using session = await openUserSession(context.host, context.home());
+    using session = await openUserSession(context.host, context.home(), noting(context));
     const tasks = session ? await session.listTasks({ limit, ...(status ? { status } : {}) }) : [];
     output.result({ tasks }, () => {
       if (tasks.length === 0) return output.line('No tasks. Queue one with: drover run "…"');
@@ -146,8 +147,12 @@ async function follow(context: CommandContext): Promise<number> {
   }
 }
 
+function noting({ output }: CommandContext): { note: (text: string) => void } {
+  return { note: (text) => output.note(`drover: ${text}`) };
+}
+
 async function sessionFor(context: CommandContext): Promise<UserApi> {
-  const session = await openUserSession(context.host, context.home());
+  const session = await openUserSession(context.host, context.home(), noting(context));
   if (session) return session;
   const wanted = context.args.positional[0];
   throw new DroverError("task_unknown", `Cannot find task ${wanted}: this home has no tasks yet`, {

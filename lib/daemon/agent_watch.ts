@@ -1,0 +1,95 @@
+/** The agent watch: which agent CLIs there are, looked for again while there are none and whenever PATH was asked for. */
+import { inTableOrder, isDemo, wantedNames } from "../agents/discover.ts";
+import type { Runtime, SkippedProvider } from "../core/model.ts";
+import type { Clock, Env, Logger } from "../core/ports.ts";
+import type { Refreshed, Surroundings } from "./surroundings.ts";
+
+export type Discover = (
+  options: { env: Env; known: readonly Runtime[]; signal: AbortSignal },
+) => Promise<{ found: readonly Runtime[]; skipped: readonly SkippedProvider[] }>;
+
+export interface AgentWatchOptions {
+  readonly surroundings: Surroundings;
+  /** Looks for all agents but those known. */
+  readonly discover: Discover;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+export interface AgentWatch {
+  /** Everything found so far, in the order of the table. What is gone meanwhile stays. */
+  readonly runtimes: readonly Runtime[];
+  /** Of the last look. */
+  readonly skipped: readonly SkippedProvider[];
+  /** For people, while there is no agent CLI at all. */
+  readonly waitsFor: string | undefined;
+  /** True when there is one more. Rejects as `discover` does. */
+  look(signal: AbortSignal): Promise<boolean>;
+  /** Asks for PATH at once and then regularly, until the signal aborts; `onFound` after each look that found more. */
+  run(signal: AbortSignal, onFound: () => void): Promise<void>;
+}
+
+const LOOK_MS = 15_000;
+const ASK_MS = 30 * 60_000;
+/** Where it may soon be another: no agent yet, as its installer may add to PATH, or a shell that did not answer. */
+const ASK_SOON_MS = 5 * 60_000;
+
+export function createAgentWatch(options: AgentWatchOptions): AgentWatch {
+  return new TableWatch(options);
+}
+
+class TableWatch implements AgentWatch {
+  runtimes: readonly Runtime[] = [];
+  skipped: readonly SkippedProvider[] = [];
+  readonly #options: AgentWatchOptions;
+  #saidWaiting = false;
+
+  constructor(options: AgentWatchOptions) {
+    this.#options = options;
+  }
+
+  get waitsFor(): string | undefined {
+    if (!this.runtimes.every(isDemo)) return undefined;
+    return `no agent CLI found: install one of ${wantedNames().join(", ")}, and it registers by itself`;
+  }
+
+  async look(signal: AbortSignal): Promise<boolean> {
+    const { surroundings, discover, log } = this.#options;
+    const known = this.runtimes;
+    const { found, skipped } = await discover({ env: surroundings.env(), known, signal });
+    const more = found.filter((one) => known.every(({ provider }) => provider !== one.provider));
+    this.skipped = skipped;
+    this.runtimes = inTableOrder([...known, ...more]);
+    if (more.length > 0) {
+      log.info("agents found", { agents: more.map(({ provider, version }) => `${provider} ${version}`.trim()) });
+    }
+    if (this.waitsFor && !this.#saidWaiting) {
+      this.#saidWaiting = true;
+      log.info("waiting for an agent CLI", { why: this.waitsFor });
+    }
+    return more.length > 0;
+  }
+
+  async run(signal: AbortSignal, onFound: () => void): Promise<void> {
+    const { clock, log } = this.#options;
+    let askAt = clock.monotonic();
+    let refreshed: Refreshed = "same";
+    for (let first = true; !signal.aborted; first = false) {
+      try {
+        const asks = clock.monotonic() >= askAt;
+        if (asks) refreshed = await this.#options.surroundings.refresh(signal);
+        // Somebody has looked right before the first round, with the PATH of then.
+        if ((!first || refreshed === "changed") && await this.look(signal)) onFound();
+        const soon = this.waitsFor !== undefined || refreshed === "failed";
+        if (asks) askAt = clock.monotonic() + (soon ? ASK_SOON_MS : ASK_MS);
+        const untilAsk = Math.max(0, askAt - clock.monotonic());
+        await clock.sleep(this.waitsFor === undefined ? untilAsk : Math.min(LOOK_MS, untilAsk), { signal });
+      } catch (error) {
+        if (signal.aborted) return;
+        // An agent more is worth less than a daemon that goes on.
+        log.error("looking for agents failed", { error: (error as Error).stack ?? String(error) });
+        await clock.sleep(LOOK_MS, { signal }).catch(() => {});
+      }
+    }
+  }
+}

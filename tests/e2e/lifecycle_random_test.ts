@@ -1,0 +1,29 @@
+/** Real processes under random commands of several terminals, some of them killed: the rules that the model check tries on a simulated machine. */
+import { concurrentVerbs, stopStartLoop } from "../../scripts/soak.ts";
+import { randomFrom, seedOfRun } from "../core/seed.ts";
+import { TestHome } from "../support/drover.ts";
+import { campaign } from "../support/lifecycle_campaign.ts";
+import { programForms } from "../support/program.ts";
+
+const TERMINALS = 3;
+/** Then what has begun comes to its end and the home is put in order, which takes some seconds more. */
+const FOR_MS = 6_000;
+
+for (const form of programForms()) {
+  Deno.test(`[${form.kind}] random commands of ${TERMINALS} terminals leave one daemon or none, and a home in order`, async () => {
+    const seed = seedOfRun();
+    await using home = await TestHome.create(form);
+    try {
+      await campaign(home, { random: randomFrom(seed), terminals: TERMINALS, forMs: FOR_MS });
+    } catch (error) {
+      throw new Error(`DROVER_TEST_SEED=${seed} draws the same commands: ${(error as Error).message}`, {
+        cause: error,
+      });
+    }
+  });
+
+  Deno.test(`[${form.kind}] a short soak: stop and start in a loop, verbs of many terminals at once`, async () => {
+    await stopStartLoop(form, 5);
+    await concurrentVerbs(form, 5);
+  });
+}
