@@ -3,6 +3,9 @@ import { runScript } from "./command.ts";
 import { build } from "./build.ts";
 import { ROOT } from "./project.ts";
 
+/** Half of an end-to-end test is waiting for other processes, so that twice as many files as there are cores keep them busy. */
+const JOBS = String(2 * navigator.hardwareConcurrency);
+
 /** How many tests of a run passed and failed. */
 export interface Tally {
   readonly passed: number;
@@ -33,7 +36,11 @@ async function main(): Promise<number> {
     args: testCommand(Deno.args),
     cwd: ROOT,
     // Coloured as if there were no pipe in between.
-    env: { DROVER_TEST_BINARY: binary, ...(Deno.stdout.isTerminal() ? { FORCE_COLOR: "1" } : {}) },
+    env: {
+      DROVER_TEST_BINARY: binary,
+      DENO_JOBS: Deno.env.get("DENO_JOBS") || JOBS,
+      ...(Deno.stdout.isTerminal() ? { FORCE_COLOR: "1" } : {}),
+    },
     stdin: "null",
     stdout: "piped",
   }).spawn();

@@ -51,13 +51,19 @@ export type Reached =
   | { readonly kind: "silent" }
   | { readonly kind: "absent" };
 
+/** `status`: its answer begins with the hello, so that who wants both asks once. */
+export interface ReachOptions {
+  readonly ask?: "hello" | "status";
+}
+
 /** Whoever listens on a control socket, in at most two seconds. To be disposed when it answers. */
-export async function reachSocket(host: Host, path: string): Promise<Reached> {
+export async function reachSocket(host: Host, path: string, { ask = "hello" }: ReachOptions = {}): Promise<Reached> {
   const unix = host.network.unixClient(path);
   try {
-    const answer = await json(unix.fetch, { path: "/v1/hello" }, { clock: host.clock, timeoutMs: HELLO_MS });
+    const answer = await json(unix.fetch, { path: `/v1/${ask}` }, { clock: host.clock, timeoutMs: HELLO_MS });
     const hello = readHello(answer);
-    if (hello) return { kind: "answers", connection: connectionOver(unix, hello, host.clock) };
+    const status = ask === "status" ? answer as Record<string, unknown> : undefined;
+    if (hello) return { kind: "answers", connection: connectionOver(unix, { hello, status, clock: host.clock }) };
     unix[Symbol.dispose]();
     return { kind: "silent" };
   } catch (error) {
@@ -75,12 +81,15 @@ function isNobody(error: unknown): boolean {
   return false;
 }
 
-function connectionOver(unix: UnixClient, hello: Hello, clock: Clock): ControlConnection {
+function connectionOver(
+  unix: UnixClient,
+  { hello, status, clock }: { hello: Hello; status: Record<string, unknown> | undefined; clock: Clock },
+): ControlConnection {
   const call = (spec: Parameters<typeof json>[1]) => json(unix.fetch, spec, { clock, timeoutMs: CALL_MS });
   return {
     ...userApiOver(unix.fetch, clock),
     hello,
-    status: async () => await call({ path: "/v1/status" }) as Record<string, unknown>,
+    status: async () => status ?? await call({ path: "/v1/status" }) as Record<string, unknown>,
     stop: async (mode) => void await call({ path: "/v1/stop", method: "POST", body: { mode } }),
     cancelDrain: async () => void await call({ path: "/v1/stop", method: "DELETE" }),
     launch: async () => (await shapes()).LaunchView.parse(await call({ path: "/v1/launch" })),

@@ -6,7 +6,7 @@ import { claimedVersion, daemonEnv } from "../core/launch.ts";
 import type { Host } from "../core/ports.ts";
 import type { ControlPort } from "../lifecycle/observe.ts";
 import type { InstancePorts } from "../lifecycle/verb.ts";
-import type { ControlConnection } from "./control_client.ts";
+import type { ControlConnection, ReachOptions } from "./control_client.ts";
 import { createFaultPoints } from "./fault_points.ts";
 import { daemonIdOf, inHome } from "./home_dir.ts";
 import { reachHolder } from "./reach.ts";
@@ -14,7 +14,8 @@ import { supervisorOf } from "./service.ts";
 
 const PREFLIGHT_MS = 10_000;
 
-export function instancePorts(host: Host, home: Home): InstancePorts {
+/** `ask`: what whoever looks will want to know first. */
+export function instancePorts(host: Host, home: Home, options: ReachOptions = {}): InstancePorts {
   const { system } = host;
   return {
     clock: host.clock,
@@ -28,7 +29,7 @@ export function instancePorts(host: Host, home: Home): InstancePorts {
     env: daemonEnv(system.env, home),
     version: claimedVersion(system.env, BUILD.version),
     async contact(record) {
-      const reached = await reachHolder(host, home, record);
+      const reached = await reachHolder(host, home, record, options);
       return reached.kind === "answers" ? { kind: "answers", control: controlPort(reached.connection) } : reached;
     },
     endLeftovers: () => inHome(home, async () => await host.processes.endMarked(`${await daemonIdOf(host, home)}:`)),

@@ -5,10 +5,10 @@ import { hostErrorCode, toHostError } from "./errors.ts";
 
 /** Web Crypto wants a file whole; above this its memory and its stall would show. */
 export const WHOLE_FILE_BYTES = 8 * 1024 * 1024;
-/** At 200 MB/s, a machine without SHA instructions, one chunk keeps the event loop for 5 ms. */
-const CHUNK_BYTES = 1024 * 1024;
+/** At 200 MB/s, a machine without SHA instructions, one chunk keeps the event loop for 2.6 ms. */
+const CHUNK_BYTES = 512 * 1024;
 /** After so many milliseconds timers and signals get their turn; reads that are ready at once would not let them. */
-const YIELD_MS = 8;
+const YIELD_MS = 16;
 /** As the kernel's own limit: more links than this are a loop. */
 const MAX_LINKS = 40;
 

@@ -44,7 +44,12 @@ export interface Look extends Disposable {
  * Liveness is the kernel's: holding the daemon lock is being the daemon. The lock is tried and given back at once, which
  * a process that is about to take it waits out.
  */
-export async function observe(ports: ObservePorts, home: Home): Promise<Look> {
+export async function observe(
+  ports: ObservePorts,
+  home: Home,
+  /** Whoever only shows what there is takes the lock of a daemon that answers for held. */
+  { onlyLooking = false }: { onlyLooking?: boolean } = {},
+): Promise<Look> {
   const look = await lookAtPidfile(ports.files, home.pidfile);
   const contact = await ports.contact(look);
   const control = contact.kind === "answers" ? contact.control : undefined;
@@ -55,7 +60,7 @@ export async function observe(ports: ObservePorts, home: Home): Promise<Look> {
     const seen = seenRecord(after, ports.identityOf);
     return {
       observation: {
-        lock: await isHeld(ports, home, seen) ? "held" : "free",
+        lock: (onlyLooking && control) || await isHeld(ports, home, seen) ? "held" : "free",
         record: seen,
         control: seenControl(contact, record),
       },

@@ -8,10 +8,12 @@ import { programForms } from "../support/program.ts";
 const TERMINALS = 3;
 /** Then what has begun comes to its end and the home is put in order, which takes some seconds more. */
 const FOR_MS = 6_000;
+/** Every run of the suite draws the same commands; `deno task soak` draws others each time. */
+const SEED = 20261121;
 
 for (const form of programForms()) {
   Deno.test(`[${form.kind}] random commands of ${TERMINALS} terminals leave one daemon or none, and a home in order`, async () => {
-    const seed = seedOfRun();
+    const seed = Deno.env.get("DROVER_TEST_SEED") ? seedOfRun() : SEED;
     await using home = await TestHome.create(form);
     try {
       await campaign(home, { random: randomFrom(seed), terminals: TERMINALS, forMs: FOR_MS });

@@ -11,7 +11,8 @@ const FILES = ["daemon.json", "lifecycle.json", "restart.json", "last_exit.json"
 const DEFINED = new Set([0, 3, 4, 6]);
 
 for (const form of programForms()) {
-  for (const file of FILES) {
+  // What is read does not depend on the form; one file shows that it works in both.
+  for (const file of form.kind === "compiled" ? FILES : [FILES[1]]) {
     Deno.test(`[${form.kind}] random bytes in ${file} hold nobody up, with a daemon and without one`, async () => {
       const seed = seedOfRun();
       const random = randomFrom(seed);

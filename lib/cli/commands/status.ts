@@ -26,7 +26,7 @@ export const status: Command = {
     const home = context.home();
     if (!await checkHome(host, home)) return showAbsent(context, home, { state: "stopped", text: NEVER_USED });
     for (let tries = 1;; tries++) {
-      using look = await observe(instancePorts(host, home), home);
+      using look = await observe(instancePorts(host, home, { ask: "status" }), home, { onlyLooking: true });
       const state = stateOf(look.observation);
       if (!look.control) return await showSilent(context, home, { state, look });
       const raw = await look.control.status().catch((error) => {
@@ -56,6 +56,7 @@ interface StatusView {
   /** Absent in what a daemon of an older version says. */
   readonly waitingFor?: readonly { text: string }[];
   readonly outbox: { waiting: number; degraded: boolean };
+  readonly remote?: { enabled: boolean; variable?: string | null };
   readonly healthPort?: HealthPort;
 }
 
@@ -90,6 +91,7 @@ function showRunning(
         }, ${task.messages} messages`,
       ]),
       ...(view.outbox.waiting > 0 ? [["undelivered", `${view.outbox.waiting} records`]] : []),
+      ...(view.remote ? [["remote", remoteText(view.remote)]] : []),
       ...healthRows(view.healthPort),
       ["home", root],
       ["log", logFile],
@@ -97,6 +99,10 @@ function showRunning(
     for (const line of table(rows)) output.line(line);
   });
   return Promise.resolve(EXIT_CODES.ok.code);
+}
+
+function remoteText({ enabled, variable }: { enabled: boolean; variable?: string | null }): string {
+  return `${enabled ? "enabled" : "disabled"}${variable ? ` (by ${variable})` : ""}`;
 }
 
 function healthRows(port: HealthPort = { kind: "off" }): string[][] {
