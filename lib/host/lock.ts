@@ -1,4 +1,5 @@
 /** The lock: `flock(2)` through FFI, non-blocking and polled, because a waiting lock call would park a thread for good. */
+import { dirname } from "@std/path";
 import type { Clock, Lock, Locks } from "../core/ports.ts";
 import { HostError } from "../core/ports.ts";
 import { toHostError } from "./errors.ts";
@@ -14,17 +15,25 @@ const LIBRARY = Deno.build.os === "darwin" ? "libSystem.B.dylib" : "libc.so.6";
 /** Open flags: read-write, close-on-exec (so that no child of ours keeps the lock alive). */
 const OPEN_FLAGS = Deno.build.os === "darwin" ? 0x2 | 0x1000000 : 0x2 | 0o2000000;
 
-interface Libc {
+/** The few calls that are needed; tests give others. */
+export interface Libc {
   readonly flock: (fd: number, operation: number) => number;
   readonly open: (path: Uint8Array<ArrayBuffer>, flags: number) => number;
   readonly close: (fd: number) => number;
 }
 
-export function createLocks(clock: Clock): Locks {
-  let libc: Libc | undefined;
+export function createLocks(clock: Clock, given?: Libc): Locks {
+  let libc = given;
   const library = () => libc ??= loadLibc();
+  const proven = new Set<string>();
   const tryLock = (path: string): Promise<Lock | undefined> =>
-    new Promise((resolve) => resolve(tryOnce(library(), path)));
+    new Promise((resolve) => {
+      const lock = tryOnce(library(), path);
+      const directory = dirname(path);
+      if (!lock && !proven.has(directory)) proveLocks(library(), directory);
+      proven.add(directory);
+      resolve(lock);
+    });
   return {
     tryLock,
     async lock(path, { timeoutMs, signal }) {
@@ -68,6 +77,28 @@ function tryOnce(libc: Libc, path: string): Lock | undefined {
     libc.close(fd);
   };
   return { path, release, [Symbol.dispose]: release };
+}
+
+/**
+ * A file system without locks refuses them as if somebody held them; on a file of our own that is nobody. Asked once for a
+ * directory, as the error number is gone by the time a foreign call returns.
+ */
+function proveLocks(libc: Libc, directory: string): void {
+  let own: string;
+  try {
+    own = Deno.makeTempFileSync({ dir: directory, prefix: ".lock-" });
+  } catch {
+    // Nothing can be created there, which is another story and told by whoever writes.
+    return;
+  }
+  try {
+    const lock = tryOnce(libc, own);
+    lock?.release();
+    if (lock) return;
+  } finally {
+    Deno.removeSync(own);
+  }
+  throw new HostError("other", `Cannot lock files in ${directory}: its file system has no locks`);
 }
 
 function loadLibc(): Libc {

@@ -1,5 +1,5 @@
 /** The lock: one holder at a time, whoever it is, and free as soon as that one is gone. */
-import { assert, assertEquals, assertExists, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertExists, assertRejects, assertStringIncludes } from "@std/assert";
 import { deadline } from "@std/async";
 import { type Clock, HostError, type Locks } from "../../lib/core/ports.ts";
 import { createClock } from "../../lib/host/clock.ts";
@@ -176,6 +176,14 @@ Deno.test({
     using after = await locks.tryLock(path);
     assertExists(after);
   },
+});
+
+Deno.test("tryLock() says so when the file system has no locks, and leaves nothing behind", async () => {
+  await using dir = await tempDirectory();
+  const lockless = createLocks(clock, { flock: () => -1, open: () => 7, close: () => 0 });
+  const error = await assertRejects(() => lockless.tryLock(dir.at("a.lock")), HostError);
+  assertStringIncludes(error.message, "has no locks");
+  assertEquals([...Deno.readDirSync(dir.path)].map(({ name }) => name), ["a.lock"]);
 });
 
 Deno.test({
