@@ -38,6 +38,10 @@ export function controlHandler(sources: ControlSources): (request: Request) => R
     if (route === "POST /v1/tasks" && isEnding(sources.phase())) {
       return controlError(409, "draining", "Cannot take the task: this drover is ending", "try again in a moment");
     }
+    // It has signed its agents off, or is about to: an answer would say that there are none.
+    if (route === "GET /v1/agents" && (isEnding(sources.phase()) || sources.phase().kind === "stopped")) {
+      return controlError(409, "draining", "Cannot tell the agents: this drover is ending", "try again in a moment");
+    }
     if (pathname.startsWith("/v1/")) return sources.userApi(withInstance(request, sources.instance));
     return controlError(404, "invalid_request", `Cannot answer ${route}: there is no such route`);
   };
@@ -53,7 +57,8 @@ async function stop(request: Request, sources: ControlSources): Promise<Response
 }
 
 function isEnding(phase: Phase): boolean {
-  return phase.kind === "draining" || phase.kind === "stopped";
+  // Before a restart it is taken, for the successor to run.
+  return (phase.kind === "draining" || phase.kind === "stopped") && phase.to === "exit";
 }
 
 /**

@@ -1,6 +1,7 @@
 /** `drover run`: queues one task, follows it live, and ends with an exit code that tells how it went. */
 import { chooseAgent } from "../../app/choose_agent.ts";
 import { planDirectory } from "../../app/directory.ts";
+import type { UserApi } from "../../app/control_client.ts";
 import { connectControl } from "../../app/reach.ts";
 import { openRunSession, type RunSession } from "../../app/sessions.ts";
 import { readSettings } from "../../app/settings.ts";
@@ -8,7 +9,7 @@ import { parseDuration } from "../../core/config.ts";
 import { DroverError } from "../../core/drover_error.ts";
 import type { Permission } from "../../core/model.ts";
 import { type Host, HostError } from "../../core/ports.ts";
-import type { MessageView, TaskView } from "../../wire/control.ts";
+import type { CreateTask, MessageView, TaskView } from "../../wire/control.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { EXIT_CODES, exitCodeForTask } from "../exit_code.ts";
 import { followTask, messageLines, showOutcome } from "../follow.ts";
@@ -58,27 +59,25 @@ async function runTask(context: CommandContext): Promise<number> {
   });
   const settings = await readSettings(host, home);
   using interrupts = new Interrupts(context);
-  const session = await openRunSession(host, home, {
-    settings,
-    args: context.argv,
-    signal: interrupts.leaving,
-    note: (text) => output.note(`drover: ${text}`),
-  });
-  try {
-    if (interrupts.leaving.aborted) return EXIT_CODES.interrupted.code;
-    const agent = args.values.resume && !args.values.agent
-      ? undefined
-      : chooseAgent(await session.api.agents(), args.values.agent);
-    const task = await session.api.createTask({
-      prompt,
-      directory: plan.directory,
-      permission: plan.permission,
-      submitted_by: "run",
-      ...(agent ? { agent: agent.name } : {}),
-      ...(args.values.model ? { model: args.values.model } : {}),
-      ...(args.values.resume ? { resume: args.values.resume } : {}),
-      ...(timeLimit ? { time_limit_ms: timeLimit } : {}),
+  const open = () =>
+    openRunSession(host, home, {
+      settings,
+      args: context.argv,
+      signal: interrupts.leaving,
+      note: (text) => output.note(`drover: ${text}`),
     });
+  const submitted = await submit(context, interrupts, open, {
+    prompt,
+    directory: plan.directory,
+    permission: plan.permission,
+    submitted_by: "run",
+    ...(args.values.model ? { model: args.values.model } : {}),
+    ...(args.values.resume ? { resume: args.values.resume } : {}),
+    ...(timeLimit ? { time_limit_ms: timeLimit } : {}),
+  });
+  if (!submitted) return EXIT_CODES.interrupted.code;
+  const { session, task } = submitted;
+  try {
     interrupts.follow(session, task.id);
     await introduce(context, session, task, plan.remarks);
     const messages: MessageView[] = [];
@@ -87,9 +86,58 @@ async function runTask(context: CommandContext): Promise<number> {
     output.result({ task: ended, messages }, () => showOutcome(ended, output, messages));
     return exitCodeForTask(ended.status);
   } finally {
-    interrupts.leave(session);
-    await session.finish();
+    await endSession(interrupts, session);
   }
+}
+
+/** How often a holder may be found that leaves before it has taken the task. */
+const TRIES = 5;
+
+/**
+ * Gives the task to whoever takes it; a daemon that began to end since it was found takes none, and the next look finds
+ * its successor or nobody. `undefined` when ctrl-C came first.
+ */
+async function submit(
+  { args }: CommandContext,
+  interrupts: Interrupts,
+  open: () => Promise<RunSession>,
+  body: CreateTask,
+): Promise<{ session: RunSession; task: TaskView } | undefined> {
+  for (let tries = 1;; tries++) {
+    const session = await open();
+    try {
+      if (!interrupts.leaving.aborted) {
+        const agent = args.values.resume && !args.values.agent
+          ? undefined
+          : chooseAgent(await agentsOf(session), args.values.agent);
+        return { session, task: await session.api.createTask({ ...body, ...(agent ? { agent: agent.name } : {}) }) };
+      }
+    } catch (error) {
+      if (error instanceof DroverError && error.code === "draining" && tries < TRIES) {
+        await session.finish();
+        continue;
+      }
+      await endSession(interrupts, session);
+      throw error;
+    }
+    await endSession(interrupts, session);
+    return undefined;
+  }
+}
+
+/** Nothing is lost by asking again, unlike with a task. */
+async function agentsOf({ api }: RunSession): ReturnType<UserApi["agents"]> {
+  try {
+    return await api.agents();
+  } catch (error) {
+    if (!(error instanceof DroverError && error.code === "not_running")) throw error;
+    throw new DroverError("draining", error.message, { hint: error.hint, cause: error });
+  }
+}
+
+async function endSession(interrupts: Interrupts, session: RunSession): Promise<void> {
+  interrupts.leave(session);
+  await session.finish();
 }
 
 async function readPrompt({ host, args }: CommandContext): Promise<string> {
