@@ -60,10 +60,15 @@ export function wantedNames(): readonly string[] {
   return PROVIDERS.filter(({ demo }) => !demo).map(({ provider }) => provider);
 }
 
-/** One row again, after its files changed. */
+/** Not a program of its own but this one, which is watched as that. */
+export function isOurselves({ provider }: Runtime): boolean {
+  return PROVIDERS.some((row) => row.provider === provider && row.launch.kind === "self");
+}
+
+/** One row again, after its files changed. `at`: the file to ask, which need not be what PATH leads to any more. */
 export async function discoverProvider(
   provider: string,
-  options: DiscoverOptions,
+  options: DiscoverOptions & { readonly at?: string },
 ): Promise<Runtime | SkippedProvider> {
   const row = PROVIDERS.find((row) => row.provider === provider);
   return row ? await discoverRow(row, options) : {
@@ -73,7 +78,10 @@ export async function discoverProvider(
   };
 }
 
-async function discoverRow(row: ProviderRow, options: DiscoverOptions): Promise<Runtime | SkippedProvider> {
+async function discoverRow(
+  row: ProviderRow,
+  options: DiscoverOptions & { readonly at?: string },
+): Promise<Runtime | SkippedProvider> {
   const { provider, family, launch } = row;
   const env = { ...row.env, ...(options.uid === 0 ? row.rootEnv : {}) };
   const base = { provider, family, ...(Object.keys(env).length > 0 ? { env } : {}) };
@@ -82,7 +90,9 @@ async function discoverRow(row: ProviderRow, options: DiscoverOptions): Promise<
     return { ...base, executable, fixedArgs: [...args, ...launch.args], version: "" };
   }
   const skip = (why: SkipReason, detail: string): SkippedProvider => ({ provider, why, detail });
-  const place = await findExecutable(row, launch, options);
+  const place = options.at === undefined
+    ? await findExecutable(row, launch, options)
+    : { kind: "found", path: options.at } as const;
   if (place.kind === "skip") return skip(place.why, place.detail);
   const probed = await probe(place.path, launch, { ...options, env: { ...options.env, ...env } });
   if (probed.kind === "skip") return skip(probed.why, probed.detail);

@@ -1,6 +1,6 @@
 /** One holder of a home: lock, stores, control socket, pidfile and daemon, opened in order and closed in reverse. */
 import { BACKENDS, SESSION_VARIABLES } from "../agents/registry.ts";
-import { discover } from "../agents/discover.ts";
+import { discover, discoverProvider } from "../agents/discover.ts";
 import { createCoordinator } from "../coordinator/embedded.ts";
 import type { Coordinator } from "../coordinator/coordinator.ts";
 import { StoreError } from "../coordinator/store.ts";
@@ -9,12 +9,14 @@ import type { Settings } from "../core/config.ts";
 import { DroverError } from "../core/drover_error.ts";
 import { controlSocket, type Home } from "../core/home.ts";
 import type { Runtime } from "../core/model.ts";
-import type { Ending } from "../core/phase.ts";
+import type { Ending, Phase } from "../core/phase.ts";
 import type { Env, Host, Lock } from "../core/ports.ts";
 import { createDaemon, type Daemon } from "../daemon/daemon.ts";
+import type { BinariesOptions } from "../daemon/daemon_contract.ts";
 import { OutboxError } from "../daemon/outbox.ts";
+import type { HandOffPort, ReloadOptions } from "../daemon/reload_runner.ts";
 import type { Surroundings } from "../daemon/surroundings.ts";
-import { daemonEnv, launchArgs, REPLACED_VARIABLE, type SupervisorKind } from "../core/launch.ts";
+import { daemonEnv, launchArgs, NONCE_VARIABLE, REPLACED_VARIABLE, type SupervisorKind } from "../core/launch.ts";
 import { readPidfile, sameProcess } from "../lifecycle/pidfile.ts";
 import { CONTROL_PROTOCOL, type Hello } from "../wire/control.ts";
 import { type UserApi, userApiOver } from "./control_client.ts";
@@ -22,6 +24,7 @@ import { controlHandler } from "./control_server.ts";
 import { healthView } from "./health.ts";
 import { openHealthPort } from "./health_port.ts";
 import { openLoginPath } from "./login_path.ts";
+import { reloadOptions } from "./reload.ts";
 import { retentionLoop } from "./retention.ts";
 import { daemonIdOf, inHome, openHome, writeOwnCommand } from "./home_dir.ts";
 import { createOwnRecord } from "./own_record.ts";
@@ -40,6 +43,8 @@ export interface HolderOptions {
   readonly supervisor?: SupervisorKind;
   /** Log records also go to stderr (foreground daemon). */
   readonly logToStderr: boolean;
+  /** Where another process may take over from this one. */
+  readonly handOff?: HandOffPort;
 }
 
 export interface Holder {
@@ -85,8 +90,10 @@ async function open(host: Host, home: Home, options: HolderOptions): Promise<Hol
   );
   stack.defer(() => coordinator.close());
   const surroundings = await openLoginPath(host, home, { enabled: settings.loginPath });
+  const { handOff } = options;
+  const reload = handOff && await reloadOptions(host, home, { settings, handOff });
   const daemon = storeOpened(() =>
-    createEmbeddedDaemon(host, home, coordinator, { ...options, instance, daemonId, surroundings })
+    createEmbeddedDaemon(host, home, coordinator, { ...options, instance, daemonId, surroundings, reload })
   );
   stack.defer(() => daemon.close());
 
@@ -110,8 +117,9 @@ async function open(host: Host, home: Home, options: HolderOptions): Promise<Hol
     pid: host.system.self().pid,
     version,
     mode,
-    phase: daemon.phase.kind,
+    phase: phaseToOthers(daemon.phase),
     home: home.root,
+    nonce: host.system.env[NONCE_VARIABLE],
   });
   const healthPort = openHealthPort({
     port: mode === "daemon" ? settings.healthPort : 0,
@@ -136,11 +144,10 @@ async function open(host: Host, home: Home, options: HolderOptions): Promise<Hol
     hello,
     health,
     status: () => ({
+      ...daemon.status(),
       ...hello(),
       ...record.view(),
-      ...daemon.status(),
       healthPort: healthPort.state,
-      reloadPending: null,
       remote: remoteView(settings, host.system.env),
     }),
     phase: () => daemon.phase,
@@ -219,9 +226,22 @@ function createEmbeddedDaemon(
   host: Host,
   home: Home,
   coordinator: Coordinator,
-  options: HolderOptions & { instance: string; daemonId: string; surroundings: Surroundings },
+  options: HolderOptions & {
+    instance: string;
+    daemonId: string;
+    surroundings: Surroundings;
+    reload: ReloadOptions | undefined;
+  },
 ): Daemon {
-  const { clock, random, files, processes, system, logs } = host;
+  const { clock, random, files, processes, fingerprints, system, logs } = host;
+  const { selfCommand, uid } = system;
+  const { mode, settings } = options;
+  const binaries: BinariesOptions = {
+    mode: settings.reloadBinaries,
+    intervalMs: settings.reloadIntervalMs,
+    fingerprints,
+    probe: (provider, limits) => discoverProvider(provider, { processes, files, selfCommand, uid, ...limits }),
+  };
   return createDaemon({
     home,
     clock,
@@ -243,12 +263,19 @@ function createEmbeddedDaemon(
       fetch: coordinator.fetch,
       wakeups: coordinator,
     }],
-    ...(options.mode === "run" ? { submittedTo: options.instance } : {}),
+    // A run in this process uses what there is, and is over soon.
+    ...(mode === "run" ? { submittedTo: options.instance } : { binaries }),
     discover: (limits) => discoverAgents(host, limits),
+    ...(options.reload ? { reload: options.reload } : {}),
     backendFor: (family) => BACKENDS[family],
     sessionVariables: SESSION_VARIABLES,
     getLogger: logs.getLogger,
   });
+}
+
+/** One that drains for its successor is there for everybody: what it takes now is done by the next. */
+function phaseToOthers(phase: Phase): Phase["kind"] {
+  return phase.kind === "draining" && phase.to === "restart" ? "reload-pending" : phase.kind;
 }
 
 /** The agent CLIs of this machine but those known, and every other row of the table with why it was skipped. */

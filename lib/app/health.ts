@@ -3,7 +3,7 @@ import type { Home } from "../core/home.ts";
 import type { Phase } from "../core/phase.ts";
 import { DEFAULT_PROFILE, profileOf } from "../core/profile.ts";
 import { redactValue } from "../core/redact.ts";
-import type { DaemonStatus } from "../daemon/status.ts";
+import type { DaemonStatus, ReloadPending } from "../daemon/status.ts";
 import type { Pidfile } from "../lifecycle/pidfile.ts";
 import type { Hello } from "../wire/control.ts";
 
@@ -74,11 +74,28 @@ export interface HealthView {
     version: string;
     workspace: string;
     connection: string;
+    /** Of its program: the first 12 hex digits of its SHA-256, and since when it is so; where it is watched. */
+    digest?: string;
+    since?: string;
+    /** Of its files, while something is going on with them. */
+    state?: string;
   }[];
   readonly connections: readonly { name: string; state: string; why: string; dropped_batches: number }[];
   readonly outbox: DaemonStatus["outbox"];
-  readonly reload_pending: null;
+  readonly reload_pending: ReloadPendingView | null;
   readonly health_port: HealthPort;
+}
+
+/** A replaced program that was not acted upon yet. */
+export interface ReloadPendingView {
+  readonly since: string;
+  readonly reason: ReloadPending["reason"];
+  readonly provider: string;
+  readonly binary: string;
+  readonly oldDigest: string;
+  readonly newDigest: string;
+  readonly blockedBy: ReloadPending["blockedBy"];
+  readonly deadline: string | null;
 }
 
 const STATUS: { readonly [K in Phase["kind"]]: HealthView["status"] } = {
@@ -91,7 +108,11 @@ const STATUS: { readonly [K in Phase["kind"]]: HealthView["status"] } = {
 
 export function healthView({ home, hello, status, record, ...facts }: HealthFacts): HealthView {
   const runtimes = status.connections.flatMap((connection) =>
-    connection.runtimes.map((runtime) => ({ ...runtime, connection: connection.name }))
+    connection.runtimes.map(({ since, ...runtime }) => ({
+      ...runtime,
+      ...(since === undefined ? {} : { since: new Date(since).toISOString() }),
+      connection: connection.name,
+    }))
   );
   const { profile } = profileOf(home.root);
   const phase = STATUS[hello.phase];
@@ -145,9 +166,19 @@ export function healthView({ home, hello, status, record, ...facts }: HealthFact
       dropped_batches: droppedBatches,
     })),
     outbox: status.outbox,
-    reload_pending: null,
+    reload_pending: pendingView(status.reloadPending),
     health_port: facts.port,
   });
+}
+
+function pendingView(pending: ReloadPending | null): ReloadPendingView | null {
+  if (!pending) return null;
+  const { since, deadline, ...rest } = pending;
+  return {
+    ...rest,
+    since: new Date(since).toISOString(),
+    deadline: deadline === null ? null : new Date(deadline).toISOString(),
+  };
 }
 
 function workspacesOf(runtimes: HealthView["runtimes"]): HealthView["workspaces"] {

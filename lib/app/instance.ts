@@ -1,6 +1,5 @@
 /** Wires the life cycle to the machine: what `start`, `stop` and `restart` need of the host and of the control socket. */
 import { BUILD } from "../core/build_info.ts";
-import { DroverError } from "../core/drover_error.ts";
 import type { Home } from "../core/home.ts";
 import { claimedVersion, daemonEnv } from "../core/launch.ts";
 import type { Host } from "../core/ports.ts";
@@ -9,10 +8,9 @@ import type { InstancePorts } from "../lifecycle/verb.ts";
 import type { ControlConnection, ReachOptions } from "./control_client.ts";
 import { createFaultPoints } from "./fault_points.ts";
 import { daemonIdOf, inHome } from "./home_dir.ts";
+import { preflight } from "./preflight.ts";
 import { reachHolder } from "./reach.ts";
 import { supervisorOf } from "./service.ts";
-
-const PREFLIGHT_MS = 10_000;
 
 /** `ask`: what whoever looks will want to know first. */
 export function instancePorts(host: Host, home: Home, options: ReachOptions = {}): InstancePorts {
@@ -34,7 +32,7 @@ export function instancePorts(host: Host, home: Home, options: ReachOptions = {}
     },
     endLeftovers: () => inHome(home, async () => await host.processes.endMarked(`${await daemonIdOf(host, home)}:`)),
     mark: () => launchMark(host, home),
-    preflight: () => preflight(host),
+    preflight: async () => void await preflight(host),
     faultPoint: createFaultPoints(host, home),
     supervisor: () => supervisorOf(host, home),
   };
@@ -66,24 +64,4 @@ async function launchMark({ files, system }: Host, home: Home): Promise<string> 
     return info ? `${info.dev}:${info.ino}:${info.size}:${info.mtimeMs}` : "-";
   }));
   return marks.join(" ");
-}
-
-/** Looked at before anything is stopped: a program that has been removed or broken meanwhile cannot take over. */
-async function preflight({ processes, system }: Host): Promise<void> {
-  const [executable = "", ...args] = system.selfCommand;
-  const unusable = (why: string) =>
-    new DroverError("binary_unusable", `Cannot start a daemon from ${executable}: ${why}`, {
-      phase: "preflight",
-      hint: "install drover again; the running daemon was left alone",
-    });
-  try {
-    const { exit, timedOut } = await processes.run(
-      { executable, args: [...args, "--help"], env: system.env },
-      { timeoutMs: PREFLIGHT_MS },
-    );
-    if (timedOut) throw unusable(`it did not answer within ${PREFLIGHT_MS / 1000} s`);
-    if (exit.code !== 0) throw unusable(`it ended with code ${exit.code}`);
-  } catch (error) {
-    throw error instanceof DroverError ? error : unusable((error as Error).message);
-  }
 }

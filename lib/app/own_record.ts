@@ -57,7 +57,7 @@ export function createOwnRecord(host: Host, home: Home, options: OwnRecordOption
   const write = () => writePidfile(files, home.pidfile, record);
   const watch = async (signal: AbortSignal) => {
     await clock.sleep(DIGEST_DELAY_MS, { signal });
-    record = { ...record, digest: await digestOf(host, record.binary, signal), launch: await withMarks(host, record) };
+    record = { ...record, digest: await digestOf(host, signal), launch: await withMarks(host, record) };
     await write();
   };
   return {
@@ -96,12 +96,12 @@ export function createOwnRecord(host: Host, home: Home, options: OwnRecordOption
   };
 }
 
-async function digestOf({ fingerprints }: Host, path: string, signal: AbortSignal): Promise<string> {
+async function digestOf({ fingerprints, system }: Host, signal: AbortSignal): Promise<string> {
   try {
-    return await fingerprints.hashFile(path, { signal });
+    return await fingerprints.hashFile(system.image, { signal });
   } catch (error) {
     if (signal.aborted) throw error;
-    // Replaced or removed under the running process: there is nothing true to say.
+    // Where the system keeps no image of a file that was removed, there is nothing true to say.
     return "";
   }
 }

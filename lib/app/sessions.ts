@@ -83,8 +83,13 @@ async function holdAlone(
   try {
     await holder.start();
   } catch (error) {
+    const told = holder.daemon.phase.kind === "stopped";
     await holder.close();
-    throw error;
+    if (!told) throw error;
+    throw new DroverError("draining", "Cannot run the task: another command ended this drover as it began", {
+      hint: "run it again",
+      cause: error,
+    });
   }
   const abandoned = new AbortController();
   return {

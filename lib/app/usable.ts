@@ -2,7 +2,7 @@
 import { DroverError } from "../core/drover_error.ts";
 import type { Home } from "../core/home.ts";
 import type { Host } from "../core/ports.ts";
-import { startDaemon } from "../lifecycle/instance.ts";
+import { forgetRestart, startDaemon } from "../lifecycle/instance.ts";
 import { readLifecycle } from "../lifecycle/lifecycle_file.ts";
 import { makeUsable } from "../lifecycle/replace.ts";
 import type { ControlConnection } from "./control_client.ts";
@@ -53,6 +53,7 @@ async function connectCompleted(
   } catch (error) {
     if (!(error instanceof DroverError)) throw error;
     note(`a restart was cut off and cannot be completed: ${error.message}`);
+    await forgetRestart(instancePorts(host, home), home);
   }
   return await connectControl(host, home);
 }

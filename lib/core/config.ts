@@ -1,4 +1,5 @@
 /** The settings: their keys, defaults and ranges, and how flag, environment and file are merged. */
+import type { ReloadMode } from "./reload_gate.ts";
 
 export interface Settings {
   /** How many tasks run at once. */
@@ -14,6 +15,14 @@ export interface Settings {
   readonly loginPath: boolean;
   /** Whether the daemon takes work from the configured server, beside the tasks of this machine. */
   readonly remoteEnabled: boolean;
+  /** What is done about an agent CLI that was replaced. */
+  readonly reloadBinaries: ReloadMode;
+  /** What is done about drover's own executable, where it was replaced; from source nothing is. */
+  readonly reloadSelf: Exclude<ReloadMode, "runtime">;
+  /** How often agent CLIs and drover itself are looked at, in ms. */
+  readonly reloadIntervalMs: number;
+  /** How long a daemon that is to restart goes on taking tasks while others run, in ms. */
+  readonly reloadPatienceMs: number;
 }
 
 export type SettingSource = "flag" | "environment" | "file" | "default";
@@ -27,6 +36,8 @@ interface Row<T> {
   /** Dotted, as it stands in `config.json`. */
   readonly key: string;
   readonly variable: string;
+  /** A second variable, a switch: `1` or `true` means this value, `0` or `false` is as if it were not set. */
+  readonly shorthand?: { readonly variable: string; readonly value: string };
   readonly fallback: T;
   readonly parse: (value: unknown) => T | undefined;
   /** As it stands in the file and is shown to people; `parse` takes it back. */
@@ -39,6 +50,9 @@ interface Row<T> {
 type Table = { readonly [K in keyof Settings]: Row<Settings[K]> };
 
 const LEVELS = ["debug", "info", "warning", "error"] as const;
+const RELOAD_MODES = ["off", "notify", "runtime", "restart"] as const;
+const SELF_MODES = ["off", "notify", "restart"] as const;
+const MIN_INTERVAL_MS = 100;
 
 export const SETTINGS: Table = {
   maxConcurrentTasks: {
@@ -53,7 +67,7 @@ export const SETTINGS: Table = {
     key: "tasks.time_limit",
     variable: "DROVER_TASK_TIME_LIMIT",
     fallback: 2 * 60 * 60_000,
-    parse: (value) => typeof value === "string" || typeof value === "number" ? parseDuration(String(value)) : undefined,
+    parse: (value) => durationOf(value, 1),
     write: formatDuration,
     range: "a duration such as 90s, 30m, 2h or 1d",
   },
@@ -100,6 +114,41 @@ export const SETTINGS: Table = {
     range: "true or false",
     choices: ["true", "false"],
   },
+  reloadBinaries: {
+    key: "reload.binaries",
+    variable: "DROVER_RELOAD_BINARIES",
+    shorthand: { variable: "DROVER_AUTO_RELOAD_BINARIES", value: "restart" },
+    fallback: "runtime",
+    parse: (value) => RELOAD_MODES.find((mode) => mode === value),
+    write: (value) => value,
+    range: RELOAD_MODES.join(", "),
+    choices: RELOAD_MODES,
+  },
+  reloadSelf: {
+    key: "reload.self",
+    variable: "DROVER_RELOAD_SELF",
+    fallback: "restart",
+    parse: (value) => SELF_MODES.find((mode) => mode === value),
+    write: (value) => value,
+    range: SELF_MODES.join(", "),
+    choices: SELF_MODES,
+  },
+  reloadIntervalMs: {
+    key: "reload.interval",
+    variable: "DROVER_RELOAD_INTERVAL",
+    fallback: 30_000,
+    parse: (value) => durationOf(value, MIN_INTERVAL_MS),
+    write: formatDuration,
+    range: "a duration of 100ms or more, such as 30s or 5m",
+  },
+  reloadPatienceMs: {
+    key: "reload.patience",
+    variable: "DROVER_RELOAD_PATIENCE",
+    fallback: 0,
+    parse: (value) => value === 0 || value === "0" || value === "0s" ? 0 : durationOf(value, 1),
+    write: (value) => value === 0 ? "0s" : formatDuration(value),
+    range: "a duration such as 10m or 6h, or 0s for none",
+  },
 };
 
 function integer(min: number, max: number): (value: unknown) => number | undefined {
@@ -113,6 +162,11 @@ function integer(min: number, max: number): (value: unknown) => number | undefin
 
 function trueOrFalse(value: unknown): boolean | undefined {
   return [true, false].find((one) => value === one || value === String(one));
+}
+
+function durationOf(value: unknown, minMs: number): number | undefined {
+  const ms = typeof value === "string" || typeof value === "number" ? parseDuration(String(value)) : undefined;
+  return ms !== undefined && ms >= minMs ? ms : undefined;
 }
 
 const UNITS: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
@@ -156,25 +210,37 @@ export function mergeSettings(inputs: SettingInputs): Settings {
 
 /** What a setting is and where that comes from; `why` names the key, its value, the source and the range. */
 export type FoundSetting =
-  | { readonly kind: "usable"; readonly value: Settings[keyof Settings]; readonly source: SettingSource }
-  | { readonly kind: "unusable"; readonly given: unknown; readonly source: SettingSource; readonly why: string };
+  & { readonly source: SettingSource; /** Of the environment, where it comes from there. */ readonly variable?: string }
+  & (
+    | { readonly kind: "usable"; readonly value: Settings[keyof Settings] }
+    | { readonly kind: "unusable"; readonly given: unknown; readonly why: string }
+  );
 
 /** The first source that says anything decides, also when what it says cannot be used. */
 export function findSetting(name: keyof Settings, inputs: SettingInputs): FoundSetting {
   const row: Row<Settings[keyof Settings]> = rowOf(name);
-  const candidates: [source: SettingSource, where: string, given: unknown][] = [
-    ["flag", "the command line", inputs.flags[name]],
-    ["environment", `the variable ${row.variable}`, inputs.env[row.variable] || undefined],
-    ["file", "config.json", valueAt(inputs.file, row.key)],
+  const { shorthand } = row;
+  const candidates: { source: SettingSource; variable?: string; where?: string; given: unknown }[] = [
+    { source: "flag", where: "the command line", given: inputs.flags[name] },
+    { source: "environment", variable: row.variable, given: inputs.env[row.variable] || undefined },
+    { source: "environment", variable: shorthand?.variable, given: shorthandOf(row, inputs.env) },
+    { source: "file", where: "config.json", given: valueAt(inputs.file, row.key) },
   ];
-  for (const [source, where, given] of candidates) {
+  for (const { source, variable, where = `the variable ${variable}`, given } of candidates) {
     if (given === undefined) continue;
+    const from = { source, ...(variable === undefined ? {} : { variable }) };
     const value = row.parse(given);
-    if (value !== undefined) return { kind: "usable", value, source };
+    if (value !== undefined) return { ...from, kind: "usable", value };
     const why = `Cannot use ${row.key} = ${JSON.stringify(given)} from ${where}: it must be ${row.range}`;
-    return { kind: "unusable", given, source, why };
+    return { ...from, kind: "unusable", given, why };
   }
   return { kind: "usable", value: row.fallback, source: "default" };
+}
+
+function shorthandOf({ shorthand }: Row<Settings[keyof Settings]>, env: SettingInputs["env"]): string | undefined {
+  const text = shorthand && env[shorthand.variable];
+  if (!text || text === "0" || text === "false") return undefined;
+  return text === "1" || text === "true" ? shorthand.value : text;
 }
 
 /** Every setting, in the order of the table. */

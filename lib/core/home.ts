@@ -13,6 +13,8 @@ export interface Home {
   readonly restartHolder: string;
   /** What outlives any daemon: stop intent, breaker, journal. */
   readonly lifecycle: string;
+  /** Which restarts for changed programs there were, and which change is not acted upon. */
+  readonly reload: string;
   /** How the last daemon ended, by its own account. */
   readonly lastExit: string;
   readonly runDirectory: string;
@@ -45,6 +47,7 @@ export function homeLayout(root: string): Home {
     restartLock: at("restart.lock"),
     restartHolder: at("restart.json"),
     lifecycle: at("lifecycle.json"),
+    reload: at("reload.json"),
     lastExit: at("last_exit.json"),
     runDirectory: at("run"),
     logFile: at("logs/daemon.log"),

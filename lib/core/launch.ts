@@ -25,6 +25,10 @@ export const VERSION_OVERRIDE = "DROVER_VERSION_OVERRIDE";
 
 /** Says to a daemon why it was started; taken out of what its children see. */
 export const REASON_VARIABLE = "DROVER_LAUNCH_REASON";
+/** What a successor says again once it is up, so that nobody else is taken for it. */
+export const NONCE_VARIABLE = "DROVER_LAUNCH_NONCE";
+/** `desktop`: an app starts and replaces this daemon, which then never restarts by itself. */
+export const LAUNCHED_BY_VARIABLE = "DROVER_LAUNCHED_BY";
 /** The version it replaces, where that is the reason. */
 export const REPLACED_VARIABLE = "DROVER_LAUNCH_REPLACED";
 

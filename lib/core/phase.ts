@@ -27,7 +27,9 @@ export type PhaseEvent =
   | { readonly kind: "stop-requested" }
   /** `inFlight`: tasks, claims, and reports that are not yet durable. */
   | { readonly kind: "tick"; readonly inFlight: number }
-  | { readonly kind: "hand-off-failed"; readonly binary: BinaryMark };
+  | { readonly kind: "hand-off-failed"; readonly binary: BinaryMark }
+  /** Somebody else is at work on the home: it was not tried, and may be at any time. */
+  | { readonly kind: "hand-off-put-off" };
 
 export type PhaseCommand = "resume-claims" | "pause-claims" | "hand-off" | "exit" | "cancel-tasks";
 
@@ -63,9 +65,9 @@ export function step(phase: Phase, event: PhaseEvent, now: number, limits: Phase
     case "draining":
       return draining(phase, event, now, limits);
     case "stopped":
-      return phase.to === "restart" && event.kind === "hand-off-failed"
-        ? to({ kind: "running", refused: event.binary }, "resume-claims")
-        : to(phase);
+      if (phase.to !== "restart") return to(phase);
+      if (event.kind === "hand-off-failed") return to({ kind: "running", refused: event.binary }, "resume-claims");
+      return event.kind === "hand-off-put-off" ? to({ kind: "running" }, "resume-claims") : to(phase);
   }
 }
 
@@ -80,7 +82,7 @@ function to(phase: Phase, ...commands: PhaseCommand[]): PhaseStep {
 
 /** A stop wins over a restart, and never turns back into one. */
 function stop(phase: Phase, now: number): PhaseStep {
-  if (phase.kind === "stopped") return to(phase);
+  if (phase.kind === "stopped") return to(phase.to === "restart" ? { ...phase, to: "exit" } : phase);
   if (phase.kind !== "draining") return to({ kind: "draining", to: "exit", since: now }, "pause-claims");
   if (phase.to === "exit") return to(phase);
   return to({ kind: "draining", to: "exit", since: phase.since });

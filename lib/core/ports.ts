@@ -104,7 +104,12 @@ export interface Launcher {
   /** Throws `HostError` when nothing could be started. */
   launch(request: LaunchRequest): Launched;
   /** Signals the very process that an identity was read from: looks again right before, and never signals another. */
-  signal(target: ProcessIdentity, name: "SIGTERM" | "SIGKILL"): "sent" | "gone";
+  signal(
+    target: ProcessIdentity,
+    name: "SIGTERM" | "SIGKILL",
+    /** `group`: of one that we launched, all that is still in its process group as well. */
+    options?: { group?: boolean },
+  ): "sent" | "gone";
 }
 
 export interface FileInfo {
@@ -286,8 +291,10 @@ export interface SystemInfo {
   /** The environment drover was started with, after the clean-up in the first lines of main. */
   readonly env: Env;
   readonly cwd: string;
-  /** The argv that runs this program again. */
+  /** The argv that runs this program again, by a path that also leads to what replaces it. */
   readonly selfCommand: readonly string[];
+  /** Where the very bytes that run now can be read, whatever stands at that path meanwhile. */
+  readonly image: string;
   /** True in the executable made by `deno compile`. */
   readonly compiled: boolean;
   readonly denoVersion: string;

@@ -23,7 +23,8 @@ export type Sight =
 
 /** What the servers were told. */
 export interface Registered {
-  readonly digest: BinaryMark;
+  /** Unknown after a start: the version was asked for before anybody had read the files. */
+  readonly digest?: BinaryMark;
   readonly version: string;
 }
 
@@ -147,7 +148,10 @@ export function needsProbe(watch: Watch, now: number, everyMs: number = Infinity
 /** After how long to look again: soon while something is going on, else at the usual interval. */
 export function lookAgainMs(watch: Watch, intervalMs: number): number {
   const { sample, state } = watch;
-  const open = unsettled(watch) || (state.kind === "absent" && sample !== undefined && !believable(sample));
+  const unbelieved = sample === undefined
+    ? unbased(watch)
+    : !believable(sample) && (unbased(watch) || state.kind === "absent");
+  const open = unsettled(watch) || unbelieved;
   return open ? Math.min(RELOAD.settleMs, intervalMs) : intervalMs;
 }
 
@@ -164,7 +168,9 @@ export function unsettled({ state }: Watch): boolean {
 
 /** May a task start this program? `wait`: for a bounded time, it is probably being replaced. */
 export function mayLaunch(watch: Watch): "go" | "wait" | "no" {
-  if (watch.state.kind === "absent") return "no";
+  const { state, sample } = watch;
+  // What is there again may become of use in a moment.
+  if (state.kind === "absent") return sample !== undefined && sample.digest !== state.digest ? "wait" : "no";
   const unproven = watch.pending !== undefined && watch.pending.version === undefined;
   return unsettled(watch) || unproven ? "wait" : "go";
 }
@@ -199,7 +205,20 @@ function seen(watch: Watch, { mark, digest }: Extract<Sight, { kind: "seen" }>, 
   const owed = watch.owed || (before !== undefined && before.mark !== mark);
   // A refusal counts for as long as these very bytes are there.
   const probes = before?.digest === digest ? watch.probes : { ...watch.probes, refusedSince: undefined };
-  return judge({ ...watch, sample, owed, probes }, sample, now);
+  const moves = before !== undefined && before.digest !== digest;
+  const next: Watch = { ...watch, sample, owed, probes };
+  return unbased(next) ? settle(next, sample, moves, now) : judge(next, sample, now);
+}
+
+/** Registered by a version alone, so that there is nothing yet to compare bytes with. */
+function unbased({ registered, pending }: Watch): boolean {
+  return registered !== undefined && registered.digest === undefined && pending === undefined;
+}
+
+/** The first bytes that lie still are those that were registered, if they give the same version. */
+function settle(watch: Watch, sample: Sample, moves: boolean, now: number): WatchStep {
+  if (believable(sample)) return quiet({ ...watch, state: { kind: "unchanged" }, owed: true });
+  return moves ? replacing(watch, now) : present(watch, now);
 }
 
 /** What a digest means, by what is registered. */
@@ -287,6 +306,12 @@ function versioned(before: Watch, version: string, probes: Probes, now: number):
   const watch: Watch = { ...before, owed: false, probes };
   const { state, pending, sample, registered } = watch;
   const found: Watch = { ...watch, probes: { at: now, fruitless: 0 } };
+  if (sample && unbased(watch)) {
+    const { digest } = sample;
+    if (version === registered?.version) return quiet({ ...found, registered: { digest, version } });
+    const pending: Pending = { since: now, digest, by: "bytes", version };
+    return { watch: { ...found, state: { kind: "changed", since: now }, pending }, news: ["changed"] };
+  }
   if (state.kind === "changed" && pending?.by === "bytes") {
     if (pending.version === version) return quiet(watch);
     return { watch: { ...found, pending: { ...pending, version } }, news: [registered ? "changed" : "appeared"] };

@@ -63,7 +63,8 @@ export type Hold =
   | { readonly why: "updating" }
   | { readonly why: "settling"; readonly since: number }
   | { readonly why: "just-restarted"; readonly until: number }
-  | { readonly why: PutOff | "refused" | "stopping" };
+  /** `busy`: somebody was at work on the home when the restart was due. */
+  | { readonly why: PutOff | "refused" | "stopping" | "busy" };
 
 interface Told {
   readonly by: "reload" | "update";
@@ -98,7 +99,9 @@ export type GateEvent =
   /** The phase says `hand-off`. Only *go* may act, after the history is on disk. */
   | { readonly kind: "hand-off" }
   | { readonly kind: "hand-off-failed" }
-  /** A person wants this daemon to go on. */
+  /** It was not tried: somebody else was at work on the home. The next look asks for it again. */
+  | { readonly kind: "hand-off-put-off" }
+  /** A person wants this daemon to go on, whatever it was to end for. */
   | { readonly kind: "drain-cancelled" }
   | { readonly kind: "stop" };
 
@@ -134,7 +137,11 @@ export function stepGate(gate: Gate, event: GateEvent, now: number): GateStep {
       return handOff(gate, now);
     case "hand-off-failed":
       return failed(gate);
+    case "hand-off-put-off":
+      if (gate.told === undefined || gate.handingOff || gate.stopping) return step(gate);
+      return step({ ...gate, told: undefined, hold: { why: "busy" } }, [{ kind: "hand-off-put-off" }]);
     case "drain-cancelled": {
+      if (gate.stopping && !gate.handingOff) return step({ ...gate, stopping: false, hold: undefined });
       if (gate.told === undefined || gate.handingOff) return step(gate);
       const history = gate.told.by === "reload"
         ? putOff(gate.history, setOf(wantedOf(gate)), "cancelled")

@@ -1,4 +1,4 @@
-/** The agent watch: which agent CLIs there are, looked for again while there are none and whenever PATH was asked for. */
+/** The agent watch: the list of agent CLIs there are, looked for again while there are none and whenever PATH was asked for. */
 import { inTableOrder, isDemo, wantedNames } from "../agents/discover.ts";
 import type { Runtime, SkippedProvider } from "../core/model.ts";
 import type { Clock, Env, Logger } from "../core/ports.ts";
@@ -12,12 +12,14 @@ export interface AgentWatchOptions {
   readonly surroundings: Surroundings;
   /** Looks for all agents but those known. */
   readonly discover: Discover;
+  /** Whether a find is for this watch to add; default yes. Somebody else may see to programs that come and go. */
+  readonly adds?: (runtime: Runtime) => boolean;
   readonly clock: Clock;
   readonly log: Logger;
 }
 
 export interface AgentWatch {
-  /** Everything found so far, in the order of the table. What is gone meanwhile stays. */
+  /** Everything found so far, in the order of the table. What is gone meanwhile stays until it is dropped. */
   readonly runtimes: readonly Runtime[];
   /** Of the last look. */
   readonly skipped: readonly SkippedProvider[];
@@ -25,6 +27,10 @@ export interface AgentWatch {
   readonly waitsFor: string | undefined;
   /** True when there is one more. Rejects as `discover` does. */
   look(signal: AbortSignal): Promise<boolean>;
+  /** Of another version or in another place than it was, or one more. */
+  put(runtime: Runtime): void;
+  /** Of no use any more, and why. */
+  drop(skipped: SkippedProvider): void;
   /** Asks for PATH at once and then regularly, until the signal aborts; `onFound` after each look that found more. */
   run(signal: AbortSignal, onFound: () => void): Promise<void>;
 }
@@ -43,6 +49,8 @@ class TableWatch implements AgentWatch {
   skipped: readonly SkippedProvider[] = [];
   readonly #options: AgentWatchOptions;
   #saidWaiting = false;
+  /** Ends the pause between two rounds. */
+  #wake = () => {};
 
   constructor(options: AgentWatchOptions) {
     this.#options = options;
@@ -54,12 +62,13 @@ class TableWatch implements AgentWatch {
   }
 
   async look(signal: AbortSignal): Promise<boolean> {
-    const { surroundings, discover, log } = this.#options;
-    const known = this.runtimes;
-    const { found, skipped } = await discover({ env: surroundings.env(), known, signal });
-    const more = found.filter((one) => known.every(({ provider }) => provider !== one.provider));
-    this.skipped = skipped;
-    this.runtimes = inTableOrder([...known, ...more]);
+    const { surroundings, discover, adds = () => true, log } = this.#options;
+    const { found, skipped } = await discover({ env: surroundings.env(), known: this.runtimes, signal });
+    // Some may have been put or dropped meanwhile.
+    const isNew = ({ provider }: { provider: string }) => this.runtimes.every((one) => one.provider !== provider);
+    const more = found.filter((one) => isNew(one) && adds(one));
+    this.skipped = skipped.filter(isNew);
+    this.runtimes = inTableOrder([...this.runtimes, ...more]);
     if (more.length > 0) {
       log.info("agents found", { agents: more.map(({ provider, version }) => `${provider} ${version}`.trim()) });
     }
@@ -68,6 +77,19 @@ class TableWatch implements AgentWatch {
       log.info("waiting for an agent CLI", { why: this.waitsFor });
     }
     return more.length > 0;
+  }
+
+  put(runtime: Runtime): void {
+    const others = this.runtimes.filter(({ provider }) => provider !== runtime.provider);
+    this.runtimes = inTableOrder([...others, runtime]);
+    this.skipped = this.skipped.filter(({ provider }) => provider !== runtime.provider);
+  }
+
+  drop(skipped: SkippedProvider): void {
+    this.runtimes = this.runtimes.filter(({ provider }) => provider !== skipped.provider);
+    this.skipped = [...this.skipped.filter(({ provider }) => provider !== skipped.provider), skipped];
+    this.#saidWaiting = false;
+    this.#wake();
   }
 
   async run(signal: AbortSignal, onFound: () => void): Promise<void> {
@@ -83,7 +105,7 @@ class TableWatch implements AgentWatch {
         const soon = this.waitsFor !== undefined || refreshed === "failed";
         if (asks) askAt = clock.monotonic() + (soon ? ASK_SOON_MS : ASK_MS);
         const untilAsk = Math.max(0, askAt - clock.monotonic());
-        await clock.sleep(this.waitsFor === undefined ? untilAsk : Math.min(LOOK_MS, untilAsk), { signal });
+        await this.#pause(this.waitsFor === undefined ? untilAsk : Math.min(LOOK_MS, untilAsk), signal);
       } catch (error) {
         if (signal.aborted) return;
         // An agent more is worth less than a daemon that goes on.
@@ -91,5 +113,13 @@ class TableWatch implements AgentWatch {
         await clock.sleep(LOOK_MS, { signal }).catch(() => {});
       }
     }
+  }
+
+  async #pause(ms: number, signal: AbortSignal): Promise<void> {
+    const woken = new AbortController();
+    this.#wake = () => woken.abort();
+    await this.#options.clock.sleep(ms, { signal: AbortSignal.any([signal, woken.signal]) }).catch(() => {});
+    this.#wake = () => {};
+    signal.throwIfAborted();
   }
 }

@@ -1,7 +1,4 @@
 /** The daemon: opens and closes everything, runs the loops, and lets the phase machine decide when it claims and ends. */
-import type { Backend } from "../agents/backend.ts";
-import type { Home } from "../core/home.ts";
-import type { Family } from "../core/model.ts";
 import {
   claimsOpen,
   type Ending,
@@ -11,11 +8,13 @@ import {
   type PhaseLimits,
   step,
 } from "../core/phase.ts";
-import type { Clock, Fetch, Files, Logger, Processes, Random } from "../core/ports.ts";
+import type { Logger } from "../core/ports.ts";
 import { createClient } from "../wire/client.ts";
 import { type ClaimedTask, MESSAGE_DEDUP } from "../wire/payloads.ts";
-import { type AgentWatch, createAgentWatch, type Discover } from "./agent_watch.ts";
-import type { Connection, Wakeups } from "./connection.ts";
+import { type AgentWatch, createAgentWatch } from "./agent_watch.ts";
+import { type BinaryWatch, createBinaryWatch } from "./binary_watch.ts";
+import type { Connection } from "./connection.ts";
+import type { ConnectionConfig, Daemon, DaemonOptions } from "./daemon_contract.ts";
 import { createDelivery } from "./delivery.ts";
 import { runHeartbeat } from "./heartbeat.ts";
 import { createLoopPulse, type LoopPulse } from "./loop_pulse.ts";
@@ -23,71 +22,14 @@ import { openOutbox, type Outbox } from "./outbox.ts";
 import { createPool, type Pool, type Slot } from "./pool.ts";
 import { createPoller, type Poller } from "./poller.ts";
 import { createRegistration, type Registration } from "./registration.ts";
-import type { DaemonStatus, Waiting } from "./status.ts";
-import type { Surroundings } from "./surroundings.ts";
+import { ReloadRunner, type WatchedPrograms } from "./reload_runner.ts";
+import { type DaemonStatus, type ReloadPending, waitingFor } from "./status.ts";
 import { type RunnerContext, runTask, type TaskRun } from "./task_runner.ts";
 
-export interface ConnectionConfig {
-  readonly name: string;
-  readonly baseUrl: string;
-  readonly token: string;
-  readonly fetch: Fetch;
-  readonly wakeups: Wakeups;
-  /** Somewhere else: it may be out of reach, so nothing waits for it. */
-  readonly remote?: boolean;
-}
-
-export interface DaemonOptions {
-  readonly home: Home;
-  /** Stable for the home; the server keys runtimes by it. */
-  readonly daemonId: string;
-  /** New for each process. */
-  readonly instance: string;
-  readonly version: string;
-  readonly deviceName: string;
-  readonly os: string;
-  /** Where agents are looked for, and what they inherit. */
-  readonly surroundings: Surroundings;
-  readonly slots: number;
-  readonly timeLimitMs: number;
-  readonly connections: readonly ConnectionConfig[];
-  /** Only tasks submitted through this instance (the in-process `run`). */
-  readonly submittedTo?: string;
-  readonly discover: Discover;
-  readonly backendFor: (family: Family) => Backend;
-  readonly sessionVariables: readonly string[];
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly files: Files;
-  readonly processes: Processes;
-  readonly getLogger: (name: string) => Logger;
-}
-
-export interface Daemon {
-  /**
-   * Resolves when the daemon is running: registered with what is not remote, the past recovered, claiming. Neither an
-   * agent nor a remote server has to be there. Rejects when it cannot run.
-   */
-  start(): Promise<void>;
-  /** Stops claiming, lets running tasks finish, then ends. Idempotent. */
-  stop(): void;
-  /** Claims again after a `stop` that has not come to its end; false when there is none. */
-  cancelDrain(): boolean;
-  /** Ends running tasks now; each is reported as interrupted. */
-  cancelTasks(): void;
-  /** Ends tasks and closes everything without waiting for deliveries; for unwinding after a failure. Idempotent. */
-  close(): Promise<void>;
-  /** Resolves when everything is closed. */
-  readonly ended: Promise<Ending>;
-  readonly phase: Phase;
-  /** For how long, in ms, the slowest of the loops that claim and beat has not come round. */
-  stalledMs(): number;
-  status(): DaemonStatus;
-  /** Gives up records in the outbox from before `before` (ms since 1970); how many. */
-  purgeOutbox(before: number): number;
-}
+export type { ConnectionConfig, Daemon, DaemonOptions } from "./daemon_contract.ts";
 
 const LIMITS: PhaseLimits = { patienceMs: 0, graceMs: 60_000, cancelAfterGrace: false };
+const NOTHING_WATCHED: WatchedPrograms = { changes: () => [], settling: () => false };
 const DEREGISTER_MS = 5_000;
 const PERSIST_RETRY_MS = 5_000;
 /** A drain also ends by what no run reports: a claim call that came back empty, an outbox that can be written again. */
@@ -109,7 +51,10 @@ class LoopDaemon implements Daemon {
   readonly #poller: Poller;
   readonly #connections: readonly Connection[];
   readonly #watch: AgentWatch;
+  readonly #binaries: BinaryWatch | undefined;
   readonly #registrations = new Map<string, Registration>();
+  readonly #reload: ReloadRunner | undefined;
+  readonly #limits: PhaseLimits;
   readonly #runs = new Map<string, TaskRun>();
   readonly #context: RunnerContext;
   /** The loops end with it; tasks do not hear it. */
@@ -132,11 +77,25 @@ class LoopDaemon implements Daemon {
     this.#pulse = createLoopPulse(options.clock);
     this.#pool = createPool(options.slots);
     this.#connections = options.connections.map((config) => this.#connect(config));
-    this.#watch = createAgentWatch({ ...options, log: options.getLogger("agents") });
+    this.#watch = createAgentWatch({
+      ...options,
+      log: options.getLogger("agents"),
+      adds: (runtime) => !this.#binaries?.knows(runtime),
+    });
+    this.#binaries = this.#watchBinaries();
+    this.#limits = { ...LIMITS, patienceMs: options.reload?.patienceMs ?? 0 };
+    this.#reload = options.reload && new ReloadRunner({
+      ...options.reload,
+      agents: this.#binaries ?? NOTHING_WATCHED,
+      clock: options.clock,
+      log: options.getLogger("reload"),
+      tellPhase: (event) => (this.#dispatch(event), this.#tick()),
+    });
     this.#context = {
       ...options,
       env: () => options.surroundings.env(),
       log: options.getLogger("task"),
+      launchable: this.#binaries && ((provider, limits) => this.#binaries!.launchable(provider, limits)),
       outbox: this.#outbox,
       markPrefix: `${options.daemonId}:${options.instance}:`,
     };
@@ -150,6 +109,7 @@ class LoopDaemon implements Daemon {
       claimsOpen: () => claimsOpen(this.phase),
       outboxDegraded: () => this.#outbox.degraded,
       isActive: (id) => this.#runs.has(id),
+      mayClaim: (provider) => this.#binaries?.mayClaim(provider) ?? true,
       run: (task, connection, slot) => this.#startRun(task, connection, slot),
       onTurn: () => this.#pulse.beat("poller"),
     });
@@ -161,6 +121,7 @@ class LoopDaemon implements Daemon {
     try {
       for (const directory of [home.workspaces, home.transcripts]) await files.makeDirectory(directory);
       await Promise.all([this.#watch.look(signal), this.#endLeftovers()]);
+      this.#binaries?.adopt(this.#watch.runtimes);
       const near = this.#connections.filter(({ remote }) => !remote);
       await Promise.all(near.map(({ name }) => this.#registrations.get(name)!.offer(this.#watch.runtimes, { signal })));
       this.#running = this.#runLoops(signal).catch((error) => {
@@ -178,14 +139,21 @@ class LoopDaemon implements Daemon {
   }
 
   stop(): void {
+    this.#reload?.stop();
     this.#dispatch({ kind: "stop-requested" });
     this.#tick();
   }
 
   cancelDrain(): boolean {
-    if (this.phase.kind !== "draining") return false;
+    const waits = this.phase.kind === "draining" || this.phase.kind === "reload-pending";
+    if (!waits) return false;
+    this.#reload?.cancelDrain();
     this.#dispatch({ kind: "drain-cancelled" });
     return true;
+  }
+
+  async handOffFailed(): Promise<void> {
+    await this.#reload?.handOffFailed();
   }
 
   cancelTasks(): void {
@@ -211,11 +179,13 @@ class LoopDaemon implements Daemon {
           provider: runtime.provider,
           version: runtime.version,
           workspace,
+          ...this.#binaries?.view(runtime.provider),
         })),
         droppedBatches: connection.delivery.counts().dropped,
       })),
       skipped: this.#watch.skipped,
-      waitingFor: this.#waitingFor(),
+      waitingFor: waitingFor(this.#watch.waitsFor, this.#connections),
+      reloadPending: this.#reloadPending(),
       outbox: { waiting: this.#outbox.count(), degraded: this.#outbox.degraded },
       startedAt: this.#startedAt,
     };
@@ -225,15 +195,33 @@ class LoopDaemon implements Daemon {
     return this.#outbox.purge(before);
   }
 
-  #waitingFor(): Waiting[] {
-    const agent = this.#watch.waitsFor;
-    const servers = this.#connections.filter(({ state }) => state !== "connected").map(({ name, state, why }) =>
-      `the server ${name} ${state === "refused" ? "refuses us" : "does not answer"}${why && ` (${why})`}: tried again`
-    );
-    return [
-      ...(agent === undefined ? [] : [{ what: "agent-cli", text: agent } as const]),
-      ...servers.map((text) => ({ what: "server", text }) as const),
-    ];
+  /** The gate knows best why a restart waits. */
+  #reloadPending(): ReloadPending | null {
+    const pending = this.#binaries?.pending();
+    const inFlight = { active: this.#runs.size, claims: this.#pool.claiming };
+    return this.#reload?.pending(pending, inFlight) ?? pending ?? null;
+  }
+
+  #watchBinaries(): BinaryWatch | undefined {
+    const { binaries, surroundings, getLogger, reload } = this.#options;
+    if (!binaries) return undefined;
+    const { signal } = this.#loops;
+    const watch = createBinaryWatch({
+      ...this.#options,
+      ...binaries,
+      managed: reload?.policy.managed ?? false,
+      env: () => surroundings.env(),
+      log: getLogger("agents"),
+      agents: this.#watch,
+      offer: async () => {
+        await Promise.all([...this.#registrations.values()].map((one) => one.offer(this.#watch.runtimes, { signal })));
+      },
+      busy: (provider) => [...this.#runs.values()].some((run) => run.view().provider === provider),
+      inFlight: () => ({ active: this.#runs.size, claims: this.#pool.claiming }),
+      onClaimable: () => this.#poller.nudge(),
+    });
+    watch.onLooked = () => this.#reload?.looked();
+    return watch;
   }
 
   #connect(config: ConnectionConfig): Connection {
@@ -285,8 +273,15 @@ class LoopDaemon implements Daemon {
     this.#offerTo(this.#connections.filter(({ remote }) => remote), signal);
     return Promise.all([
       this.#poller.run(signal),
+      this.#options.reload?.own?.run(signal, () => this.#reload?.looked()),
       // An in-process run uses what there is, and is over soon.
-      ...(this.#options.submittedTo ? [] : [this.#watch.run(signal, () => this.#offerTo(this.#connections, signal))]),
+      this.#binaries?.run(signal),
+      ...(this.#options.submittedTo ? [] : [
+        this.#watch.run(signal, () => {
+          this.#binaries?.adopt(this.#watch.runtimes);
+          this.#offerTo(this.#connections, signal);
+        }),
+      ]),
       ...this.#connections.flatMap((connection) => [
         this.#listen(connection, signal),
         runHeartbeat({
@@ -334,15 +329,20 @@ class LoopDaemon implements Daemon {
 
   #tick(): void {
     // A record that is only in memory is work in flight: ending now would lose it.
-    const inFlight = this.#runs.size + this.#pool.claiming + (this.#outbox.degraded ? 1 : 0);
+    const unwritten = this.#outbox.degraded ? 1 : 0;
+    const inFlight = this.#runs.size + this.#pool.claiming + unwritten + (this.#reload?.inFlight ?? 0);
+    const claimed = claimsOpen(this.phase);
     this.#dispatch({ kind: "tick", inFlight });
+    // Nothing may be in hand: then the drain that has just begun is over.
+    if (claimed && !claimsOpen(this.phase)) this.#dispatch({ kind: "tick", inFlight });
     this.#nextTick?.[Symbol.dispose]();
-    if (this.phase.kind === "draining") this.#nextTick = this.#options.clock.after(DRAIN_TICK_MS, () => this.#tick());
+    const waits = this.phase.kind === "draining" || this.phase.kind === "reload-pending";
+    if (waits) this.#nextTick = this.#options.clock.after(DRAIN_TICK_MS, () => this.#tick());
   }
 
   #dispatch(event: PhaseEvent): void {
     const before = this.phase.kind;
-    const { phase, commands } = step(this.phase, event, this.#options.clock.now(), LIMITS);
+    const { phase, commands } = step(this.phase, event, this.#options.clock.now(), this.#limits);
     this.phase = phase;
     if (phase.kind !== before) this.#log.info("phase changed", { from: before, to: phase.kind, event: event.kind });
     for (const command of commands) this.#perform(command);
@@ -357,9 +357,20 @@ class LoopDaemon implements Daemon {
       case "cancel-tasks":
         return this.cancelTasks();
       case "exit":
+        return this.#end();
       case "hand-off":
-        return void this.close().then(() => this.#resolveEnded(command === "exit" ? "exit" : "restart"));
+        return void this.#handOff();
     }
+  }
+
+  async #handOff(): Promise<void> {
+    if (await this.#reload?.handOff() || (this.phase.kind === "stopped" && this.phase.to === "exit")) this.#end();
+  }
+
+  #end(): void {
+    void this.close().then(() =>
+      this.#resolveEnded(this.phase.kind === "stopped" && this.phase.to === "restart" ? "restart" : "exit")
+    );
   }
 
   close(): Promise<void> {

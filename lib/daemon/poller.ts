@@ -23,6 +23,8 @@ export interface PollerOptions {
   readonly outboxDegraded: () => boolean;
   /** Whether the daemon has this task already: a late answer can bring one twice (wire protocol, trap 11). */
   readonly isActive: (taskId: string) => boolean;
+  /** Tasks of an agent CLI that cannot be started right now stay in the queue; default yes. */
+  readonly mayClaim?: (provider: string) => boolean;
   readonly run: (task: ClaimedTask, connection: Connection, slot: Slot) => void;
   /** Called each time the loop comes round. */
   readonly onTurn?: () => void;
@@ -89,10 +91,11 @@ class BatchPoller implements Poller {
     let filled = false;
     for (const connection of rotate(this.#options.connections, this.#turn)) {
       const budget = this.#budget();
-      if (budget.kind === "hold" || connection.runtimes.size === 0) continue;
+      const claimable = this.#claimable(connection);
+      if (budget.kind === "hold" || claimable.length === 0) continue;
       const turn = this.#turns.get(connection.name) ?? 0;
       this.#turns.set(connection.name, turn + 1);
-      const runtimeIds = rotate([...connection.runtimes.keys()], turn);
+      const runtimeIds = rotate(claimable, turn);
       asked = true;
       const claimed = await this.#claim(connection, runtimeIds, budget.max, signal);
       if (claimed === undefined) failed = true;
@@ -101,6 +104,11 @@ class BatchPoller implements Poller {
     }
     if (asked) this.#turn++;
     return filled ? "filled" : failed ? "failed" : "done";
+  }
+
+  #claimable({ runtimes }: Connection): readonly string[] {
+    const { mayClaim = () => true } = this.#options;
+    return [...runtimes.values()].filter(({ runtime }) => mayClaim(runtime.provider)).map(({ id }) => id);
   }
 
   async #claim(

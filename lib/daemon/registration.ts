@@ -26,7 +26,10 @@ const BACKOFF = { firstMs: 1_000, maxMs: 60_000 } as const;
  * would stay in flight for ever, as we keep beating, and to recover what was claimed since would fail what runs.
  */
 export interface Registration {
-  /** Registers these with every workspace; tries again until it has worked or the signal aborts. */
+  /**
+   * Registers these with every workspace, and takes back what is none of them any more; tries again until it has worked
+   * or the signal aborts.
+   */
   offer(runtimes: readonly Runtime[], options: { signal: AbortSignal }): Promise<void>;
   /** The server forgot a runtime (wire protocol 3.6): registers anew. */
   heal(options: { signal: AbortSignal }): Promise<void>;
@@ -44,6 +47,8 @@ class WorkspaceRegistration implements Registration {
   #underWay: Promise<void> | undefined;
   /** Ids that the server has given and that are not in use yet. */
   #coming: readonly string[] = [];
+  /** Their orphans were recovered: a runtime that was taken back and returns has none. */
+  readonly #recovered = new Set<string>();
   #delivered = false;
 
   constructor(options: RegistrationOptions) {
@@ -101,6 +106,7 @@ class WorkspaceRegistration implements Registration {
         const result = await connection.client.recoverOrphans(id, { signal });
         if (result.kind === "ok") {
           orphaned += result.value.orphaned;
+          this.#recovered.add(id);
           trouble.fine();
           break;
         }
@@ -140,7 +146,10 @@ class WorkspaceRegistration implements Registration {
       }
       this.#coming = [...next.keys()];
     }
-    await this.#settlePast([...next.keys()].filter((id) => !connection.runtimes.has(id)), signal);
+    const fresh = [...next.keys()].filter((id) => !connection.runtimes.has(id) && !this.#recovered.has(id));
+    await this.#settlePast(fresh, signal);
+    const failure = await this.#takeBack(runtimes, signal);
+    if (failure) return failure;
     // The answers are the authoritative set: it replaces what was known in one step.
     connection.runtimes.clear();
     for (const [id, registered] of next) connection.runtimes.set(id, registered);
@@ -152,6 +161,22 @@ class WorkspaceRegistration implements Registration {
       connection: connection.name,
       runtimes: [...next.values()].map(({ runtime }) => `${runtime.provider} ${runtime.version}`.trim()),
     });
+    return undefined;
+  }
+
+  /** A runtime that is not offered any more would get tasks until the server misses its heartbeat. */
+  async #takeBack(offered: readonly Runtime[], signal: AbortSignal): Promise<CallFailure | undefined> {
+    const { connection, log } = this.#options;
+    const gone = [...connection.runtimes.values()].filter(({ runtime }) =>
+      offered.every(({ provider }) => provider !== runtime.provider)
+    );
+    if (gone.length === 0) return undefined;
+    const answer = await connection.client.deregister(gone.map(({ id }) => id), { signal });
+    signal.throwIfAborted();
+    if (answer.kind !== "ok" && isTransient(answer)) return answer;
+    const fields = { connection: connection.name, runtimes: gone.map(({ runtime }) => runtime.provider) };
+    if (answer.kind === "ok") log.info("deregistered", fields);
+    else log.warn("deregistering failed", { ...fields, why: answer.detail });
     return undefined;
   }
 

@@ -1,13 +1,45 @@
 /** What a daemon says about itself: one object for `status`, logs and tests, made from snapshots. */
 import type { SkippedProvider } from "../core/model.ts";
 import type { Phase } from "../core/phase.ts";
+import type { WatchState } from "../core/reload.ts";
 import type { RunView } from "./task_runner.ts";
+
+/** The program behind a runtime, where it is watched. */
+export interface RuntimeBinary {
+  /** Of what is registered: the first 12 hex digits, empty until it was read. */
+  readonly digest: string;
+  /** Since when it is so, in ms since 1970. */
+  readonly since: number;
+  /** Absent while nothing is going on. */
+  readonly state?: Exclude<WatchState["kind"], "unchanged">;
+}
+
+/** A change that is certain and not acted upon yet. */
+export interface ReloadPending {
+  /** ms since 1970. */
+  readonly since: number;
+  readonly reason: "agent_binary_changed" | "agent_binary_gone" | "new_binary";
+  /** Name of the agent CLI, or `drover`. */
+  readonly provider: string;
+  /** Path of the program. */
+  readonly binary: string;
+  /** SHA-256 in hex, empty where there is none. */
+  readonly oldDigest: string;
+  readonly newDigest: string;
+  /** Tasks and claims in hand, and in words what it waits for. */
+  readonly blockedBy: { readonly active: number; readonly claims: number; readonly why: string };
+  /** When it stops waiting for tasks, in ms since 1970; null = never. */
+  readonly deadline: number | null;
+}
 
 export interface ConnectionStatus {
   readonly name: string;
   readonly state: "connecting" | "connected" | "refused";
   readonly why: string;
-  readonly runtimes: readonly { id: string; provider: string; version: string; workspace: string }[];
+  readonly runtimes: readonly (
+    & { id: string; provider: string; version: string; workspace: string }
+    & Partial<RuntimeBinary>
+  )[];
   /** Message batches given up since this process started. */
   readonly droppedBatches: number;
 }
@@ -17,6 +49,20 @@ export interface Waiting {
   readonly what: "agent-cli" | "server";
   /** One line for people: what is missing and what helps. */
   readonly text: string;
+}
+
+/** `agent`: what no agent CLI is there for, if none is. */
+export function waitingFor(
+  agent: string | undefined,
+  connections: readonly Pick<ConnectionStatus, "name" | "state" | "why">[],
+): Waiting[] {
+  const servers = connections.filter(({ state }) => state !== "connected").map(({ name, state, why }) =>
+    `the server ${name} ${state === "refused" ? "refuses us" : "does not answer"}${why && ` (${why})`}: tried again`
+  );
+  return [
+    ...(agent === undefined ? [] : [{ what: "agent-cli", text: agent } as const]),
+    ...servers.map((text) => ({ what: "server", text }) as const),
+  ];
 }
 
 export interface DaemonStatus {
@@ -29,6 +75,7 @@ export interface DaemonStatus {
   readonly skipped: readonly SkippedProvider[];
   /** Empty when nothing is missing. */
   readonly waitingFor: readonly Waiting[];
+  readonly reloadPending: ReloadPending | null;
   /** Records that wait for delivery. */
   readonly outbox: { readonly waiting: number; readonly degraded: boolean };
   readonly startedAt: number;

@@ -4,9 +4,11 @@ import { agentEnv } from "../core/agent_env.ts";
 import type { Home } from "../core/home.ts";
 import { LEASE } from "../core/lease.ts";
 import { type Outcome, StopError, type StopReason, stopReasonOf } from "../core/message.ts";
-import type { AgentTask, Family } from "../core/model.ts";
+import type { Family } from "../core/model.ts";
 import { type Child, type Clock, type Env, type Files, HostError } from "../core/ports.ts";
 import type { Logger, Processes, Random } from "../core/ports.ts";
+import { agentTaskOf } from "./agent_task.ts";
+import type { BinaryWatch } from "./binary_watch.ts";
 import type { ClaimedTask, WireMessage } from "../wire/payloads.ts";
 import type { Connection, RegisteredRuntime } from "./connection.ts";
 import { createPump, type MessagePump } from "./message_pump.ts";
@@ -14,6 +16,7 @@ import type { Outbox, OutboxKind } from "./outbox.ts";
 import type { Slot } from "./pool.ts";
 import { reportOf, usageBody } from "./report.ts";
 import { createStatusWatch, type StatusWatch, stopReasonFor } from "./status_watch.ts";
+import { startAgent, waitForProgram } from "./task_launch.ts";
 import { reportStart } from "./task_start.ts";
 import { createTranscript, type Transcript } from "./transcript.ts";
 import { prepareWorkdir, type Workdir, WorkdirError } from "./workdir.ts";
@@ -31,6 +34,8 @@ export interface RunnerContext {
   /** Environment that agents inherit. */
   readonly env: () => Env;
   readonly sessionVariables: readonly string[];
+  /** Whether an agent CLI can be started; absent where nobody watches them. */
+  readonly launchable?: BinaryWatch["launchable"];
   /** Beginning of the mark of every process this instance starts; the task id follows. */
   readonly markPrefix: string;
   /** Wall-clock limit of a run in ms, unless the task brings its own. */
@@ -168,6 +173,9 @@ class Run implements TaskRun {
     try {
       const prepared = await this.#prepare();
       if (prepared) return prepared;
+      // Before the start: while it waits its lease goes on, and if this daemon dies the task was never begun.
+      const held = await this.#waitForProgram();
+      if (held) return held;
       this.#stage = "starting";
       const verdict = await reportStart(this.#connection.client, this.#task.id, {
         ...this.#context,
@@ -225,29 +233,34 @@ class Run implements TaskRun {
     return this.#stop.signal.aborted ? stopped(this.#stop.signal) : undefined;
   }
 
+  /** Why its agent cannot be started; nothing when it can. */
+  async #waitForProgram(distrust = false): Promise<Outcome | undefined> {
+    const { signal } = this.#stop;
+    const held = await waitForProgram(this.#registered!.runtime.provider, { ...this.#context, signal, distrust });
+    return signal.aborted ? stopped(signal) : held;
+  }
+
   async #execute(): Promise<Outcome> {
     const { clock, processes, backendFor, timeLimitMs, log } = this.#context;
     const { runtime } = this.#registered!;
     const backend = backendFor(runtime.family);
-    const agentTask = this.#agentTask();
+    const agentTask = agentTaskOf(this.#task, this.#workdir);
     const command = backend.commandFor(runtime, agentTask);
     const signal = this.#stop.signal;
-    let child: Child;
-    try {
-      child = processes.spawn({
-        executable: command.executable,
-        args: command.args,
-        cwd: this.#workdir.path,
-        env: this.#environment(command.env),
-        stdin: command.stdin,
-        mark: `${this.#context.markPrefix}${this.#task.id}`,
-      });
-    } catch (error) {
-      if (!(error instanceof HostError)) throw error;
-      const missing = error.code === "not-found" || error.code === "not-executable";
-      return failed(missing ? "agent_error.runtime_missing_executable" : "agent_error.process_failure", error.message);
-    }
-    this.#child = child;
+    const started = await startAgent(
+      () =>
+        processes.spawn({
+          executable: command.executable,
+          args: command.args,
+          cwd: this.#workdir.path,
+          env: this.#environment(command.env),
+          stdin: command.stdin,
+          mark: `${this.#context.markPrefix}${this.#task.id}`,
+        }),
+      this.#context.launchable && ((distrust) => this.#waitForProgram(distrust)),
+    );
+    if ("kind" in started) return started;
+    const child = this.#child = started;
     const limitMs = this.#task.time_limit_ms > 0 ? this.#task.time_limit_ms : timeLimitMs;
     using limit = clock.after(limitMs, () => this.stop({ kind: "time-limit", limitMs }));
     // Said now and not with the session, which some agents reveal only at their end.
@@ -288,22 +301,6 @@ class Run implements TaskRun {
     const waiting = new AbortController();
     await Promise.race([child.exit, clock.sleep(LAST_WORDS_MS, { signal: waiting.signal }).catch(() => {})]);
     waiting.abort();
-  }
-
-  #agentTask(): AgentTask {
-    const { prior_session_id: prior, prompt, permission, agent, id } = this.#task;
-    const resume = prior !== "" && this.#workdir.reused;
-    const note = prior !== "" && !resume
-      ? "(The earlier session of this conversation could not be continued here; what was said in it is not known to you.)\n\n"
-      : "";
-    return {
-      id,
-      prompt: note + prompt,
-      cwd: this.#workdir.path,
-      permission,
-      ...(agent?.model ? { model: agent.model } : {}),
-      ...(resume ? { resumeSession: prior } : {}),
-    };
   }
 
   #environment(adapter: Env): Env {

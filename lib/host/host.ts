@@ -12,7 +12,7 @@ import { createNetwork } from "./network.ts";
 import { createNotices, withoutServiceVariables } from "./notices.ts";
 import { createProcesses } from "./process.ts";
 import { createRandom } from "./random.ts";
-import { selfCommand } from "./self_command.ts";
+import { runningImage, selfCommand } from "./self_command.ts";
 import { createSignals } from "./signals.ts";
 import { createTerminal } from "./terminal.ts";
 
@@ -60,6 +60,7 @@ export function createHost(): Host {
       env,
       cwd: Deno.cwd(),
       selfCommand: selfCommand(),
+      image: runningImage(),
       compiled: Deno.build.standalone,
       denoVersion: Deno.version.deno,
       self,

@@ -30,11 +30,11 @@ export function createLauncher(identityOf: (pid: number) => ProcessIdentity | un
       child.unref();
       return { pid: child.pid, exit: child.status.then(({ code, signal }) => ({ code, signal })) };
     },
-    signal(target, name) {
+    signal(target, name, { group = false } = {}) {
       const now = identityOf(target.pid);
       if (!now || now.startTicks !== target.startTicks || now.bootId !== target.bootId) return "gone";
       try {
-        Deno.kill(target.pid, name);
+        Deno.kill(group ? -target.pid : target.pid, name);
         return "sent";
       } catch (error) {
         if (error instanceof Deno.errors.NotFound) return "gone";

@@ -83,6 +83,15 @@ export function noteDrain(
   });
 }
 
+/** What cannot be completed is not tried again by every command that comes; whoever wants a daemon starts one. */
+export function forgetRestart(ports: InstancePorts, home: Home): Promise<void> {
+  return withRestartLock(ports, home, {
+    command: "give up a restart",
+    timeoutMs: LOCK_EXTRA_MS,
+    run: async () => void await updateLifecycle(ports.files, home, () => ({ operation: null })),
+  });
+}
+
 export interface RestartOptions {
   readonly start: Omit<StartOptions, "args">;
   readonly stop: StopOptions;

@@ -24,12 +24,12 @@ export interface KeptLaunch {
 export async function launchOf(ports: InstancePorts, home: Home): Promise<KeptLaunch> {
   using look = await observe(ports, home);
   const { record, control } = look;
-  const told = await control?.launch().catch(() => undefined);
+  // An in-process run is no daemon: what its terminal gave it is no configuration of anything.
+  const told = control?.hello.mode === "daemon" ? await control.launch().catch(() => undefined) : undefined;
   const live = record && sameProcess(record, ports.identityOf(record.pid));
   const recorded = record?.mode === "daemon" ? launchArgs(record.launch.args) : undefined;
   const args = told?.args ?? recorded ?? (await readLifecycle(ports.files, home)).operation?.args ?? [];
   const found = told?.env ?? (live ? ports.environmentOf(record.pid) : undefined);
-  // An in-process run is no daemon: what its terminal had is no configuration of anything.
   const env = found && record?.mode !== "run" ? daemonEnv(found, home) : ports.env;
   return { args, env, differs: envDifference(env, ports.env) };
 }

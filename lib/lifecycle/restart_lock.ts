@@ -2,7 +2,7 @@
 import * as z from "zod/mini";
 import { DroverError } from "../core/drover_error.ts";
 import type { Home } from "../core/home.ts";
-import { type Clock, type Files, HostError, type Locks, type ProcessIdentity } from "../core/ports.ts";
+import { type Clock, type Files, HostError, type Lock, type Locks, type ProcessIdentity } from "../core/ports.ts";
 
 const Holder = z.object({
   pid: z.int(),
@@ -38,7 +38,7 @@ export async function withRestartLock<T>(
   home: Home,
   options: RestartLockOptions & { run: () => Promise<T> },
 ): Promise<T> {
-  const { clock, files, locks, self } = ports;
+  const { clock, locks } = ports;
   const begun = clock.monotonic();
   let lock = await locks.lock(home.restartLock, { timeoutMs: Math.min(QUIET_MS, options.timeoutMs) });
   if (!lock) {
@@ -57,15 +57,45 @@ export async function withRestartLock<T>(
       },
     );
   }
-  using _held = lock;
-  const holder = { ...self(), command: options.command, since: new Date(clock.now()).toISOString() };
-  // For those who wait, and not worth failing for: a daemon on a full disk must still be stopped.
-  await unlessHostFails(files.writeAtomic(home.restartHolder, JSON.stringify(holder) + "\n", { sync: false }));
+  await using _held = await named(ports, home, { lock, command: options.command });
+  return await options.run();
+}
+
+/**
+ * For who acts unasked: the lock, or `undefined` when it is not free within `timeoutMs`, as people go first. To be
+ * disposed; everything is to be looked at again with it in hand.
+ */
+export async function tryRestartLock(
+  ports: RestartLockPorts,
+  home: Home,
+  { command, timeoutMs }: { command: string; timeoutMs: number },
+): Promise<AsyncDisposable | undefined> {
+  const lock = await ports.locks.lock(home.restartLock, { timeoutMs });
+  return lock && await named(ports, home, { lock, command });
+}
+
+/** Says who has the lock, for those who wait; not worth failing for: a daemon on a full disk must still be stopped. */
+async function named(
+  { clock, files, self }: RestartLockPorts,
+  home: Home,
+  { lock, command }: { lock: Lock; command: string },
+): Promise<AsyncDisposable> {
+  const holder = { ...self(), command, since: new Date(clock.now()).toISOString() };
   try {
-    return await options.run();
-  } finally {
-    await unlessHostFails(files.remove(home.restartHolder));
+    await unlessHostFails(files.writeAtomic(home.restartHolder, JSON.stringify(holder) + "\n", { sync: false }));
+  } catch (error) {
+    lock.release();
+    throw error;
   }
+  return {
+    async [Symbol.asyncDispose]() {
+      try {
+        await unlessHostFails(files.remove(home.restartHolder));
+      } finally {
+        lock.release();
+      }
+    },
+  };
 }
 
 /** For what is told but not needed: a disk that is full or read-only is no reason to stop there. */

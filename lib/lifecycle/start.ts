@@ -32,6 +32,8 @@ const AFTER_FAILURE: { readonly [C in ErrorCode]?: "stopped" | null } = {
 };
 
 const LOG_TAIL_BYTES = 4_096;
+/** What a daemon ends with that finds its home held by another process (the table of exit codes). */
+const HELD_CODE = 4;
 
 /** Under the restart lock, with nothing running. Throws `breaker_open`, `daemon_failed`, `timeout`. */
 export async function launchHeld(ports: InstancePorts, home: Home, options: LaunchOptions): Promise<Hello> {
@@ -86,7 +88,7 @@ async function launch(
 ): Promise<Hello> {
   const deadline = ports.clock.monotonic() + options.timeoutMs;
   const before = (await ports.files.stat(home.launchLog))?.size ?? 0;
-  const ended = await spawn(ports, home, options);
+  let ended = await spawn(ports, home, options);
   await ports.faultPoint?.("start.launched");
   for (;;) {
     const hello = await readyHello(ports, home);
@@ -100,12 +102,33 @@ async function launch(
       const sibling = await readyHello(ports, home);
       if (sibling) return sibling;
       if (code === 0) throw stoppedMeanwhile(home);
+      if (code === HELD_CODE) {
+        await homeless(ports, home, deadline);
+        ended = await spawn(ports, home, options);
+        continue;
+      }
       throw await diedEarly(ports, home, { code, before });
     }
     if (ports.clock.monotonic() >= deadline) {
       throw new DroverError("timeout", `The daemon is still starting after ${options.timeoutMs / 1000} s`, {
         phase: "launch",
         hint: `it was left alone; look at ${home.logFile}, and ask again with drover status`,
+      });
+    }
+    await ports.clock.sleep(POLL_MS);
+  }
+}
+
+/** A run took the home in the moment in which nobody held it; it ends with its task. */
+async function homeless(ports: InstancePorts, home: Home, deadline: number): Promise<void> {
+  for (;;) {
+    const lock = await ports.locks.tryLock(home.daemonLock);
+    lock?.release();
+    if (lock) return;
+    if (ports.clock.monotonic() >= deadline) {
+      throw new DroverError("busy", `Cannot start the daemon of ${home.root}: a drover run holds it`, {
+        phase: "launch",
+        hint: "wait until its task is over, then start again",
       });
     }
     await ports.clock.sleep(POLL_MS);
@@ -141,7 +164,7 @@ function stoppedMeanwhile(home: Home): DroverError {
 }
 
 /** The daemon that is up, be it ours or a sibling's that was faster. */
-async function readyHello(ports: InstancePorts, home: Home): Promise<Hello | undefined> {
+export async function readyHello(ports: InstancePorts, home: Home): Promise<Hello | undefined> {
   const contact = await ports.contact(await lookAtPidfile(ports.files, home.pidfile));
   if (contact.kind !== "answers") return undefined;
   using control = contact.control;

@@ -36,7 +36,14 @@ export type FaultPoint =
   | "stop.asked"
   | "stop.gone"
   | "restart.noted"
-  | "restart.stopped";
+  | "restart.stopped"
+  | "handoff.noted"
+  | "handoff.closed"
+  | "handoff.launched"
+  | "handoff.ready"
+  | "successor.begun"
+  | "successor.holds"
+  | "successor.serves";
 
 export const POLL_MS = 50;
 /** Added to a verb's own time for the wait behind another verb. */

@@ -14,6 +14,8 @@ export interface Hello {
   readonly mode: "daemon" | "run";
   readonly phase: Phase["kind"];
   readonly home: string;
+  /** What the process that started it calls it by; absent when nobody asked for that. */
+  readonly nonce?: string | undefined;
 }
 
 const HELLO: Checks<Hello> = {
@@ -24,6 +26,7 @@ const HELLO: Checks<Hello> = {
   mode: isOneOf("daemon", "run"),
   phase: isOneOf("starting", "running", "reload-pending", "draining", "stopped"),
   home: isText,
+  nonce: (value): value is string | undefined => value === undefined || isText(value),
 };
 
 /** `undefined` for anything else: whoever answers then is none of ours. */

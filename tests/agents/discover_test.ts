@@ -1,7 +1,7 @@
 /** Discovery over real files and real version probes: each way a CLI can be unusable has its reason and its advice. */
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { join } from "@std/path";
-import { discover, discoverProvider } from "../../lib/agents/discover.ts";
+import { discover, discoverProvider, isOurselves } from "../../lib/agents/discover.ts";
 import { PROVIDERS } from "../../lib/agents/registry.ts";
 import type { SkipReason } from "../../lib/core/model.ts";
 import type { Env } from "../../lib/core/ports.ts";
@@ -200,12 +200,23 @@ Deno.test("discover() ends at once when it is aborted, and its probes with it", 
   await discovering;
 });
 
+Deno.test("isOurselves() tells the row that starts this very program from those with programs of their own", () => {
+  const runtime = { family: "plain-text", executable: "/bin/x", fixedArgs: [], version: "1" } as const;
+  const providers = ["demo", "claude", "nobody"];
+  assertEquals(providers.map((provider) => isOurselves({ provider, ...runtime })), [true, false, false]);
+});
+
 Deno.test("discoverProvider() looks at one row again, and refuses a name that is none", async () => {
   await using machine = await Machine.create();
   await machine.script("first/claude", "echo 2.1.0");
   const options = { ...ports, env: machine.env, selfCommand: SELF };
   const again = await discoverProvider("claude", options);
   assert("executable" in again && again.version === "2.1.0");
+  const other = await machine.script("second/claude", "echo 2.2.0");
+  const there = await discoverProvider("claude", { ...options, at: other });
+  assert("executable" in there && there.version === "2.2.0" && there.executable === other);
+  const gone = await discoverProvider("claude", { ...options, at: machine.path("third/claude") });
+  assertEquals("why" in gone && gone.why, "version-probe-failed");
   const none = await discoverProvider("nobody", options);
   assertEquals("why" in none && none.why, "not-supported");
 });

@@ -282,7 +282,8 @@ export const LAYOUTS: readonly Layout[] = [
     name: "asdf: a script that asks which version is wanted",
     command: "home/.asdf/shims/tool",
     tree: (version) => ({
-      "home/.asdf/shims/tool": "#!/usr/bin/env bash\n# asdf-plugin: nodejs 1.0.0\n# asdf-plugin: nodejs 2.0.0\n" +
+      "home/.asdf/shims/tool": "#!/usr/bin/env bash\n" +
+        ["0.9.0", "1.0.0", "2.0.0", "3.0.0"].map((one) => `# asdf-plugin: nodejs ${one}\n`).join("") +
         'exec $ROOT/home/.asdf/bin/asdf exec "tool" "$@"\n',
       "home/.tool-versions": `# mine\npython 3.12\nnodejs ${version} 18.0.0\n`,
       [`home/.asdf/installs/nodejs/${version}/bin/tool`]: `${ELF} ${version}`,

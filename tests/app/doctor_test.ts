@@ -16,6 +16,7 @@ import { FRESH_LIFECYCLE, type LifecycleRecord } from "../../lib/lifecycle/lifec
 import { type Pidfile, PIDFILE_SCHEMA } from "../../lib/lifecycle/pidfile.ts";
 import { CONTROL_PROTOCOL, type Hello } from "../../lib/wire/control.ts";
 import { tempDirectory } from "../host/temp_directory.ts";
+import { eventually } from "../support/drover.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { testHost } from "./test_host.ts";
 
@@ -994,6 +995,7 @@ Deno.test("diagnose() goes on when one check fails and another hangs", async () 
   const host: Host = { ...world.host, clock: { ...CLOCK, after: clock.after.bind(clock) } };
   const diagnosis = diagnose(host, world.home);
   await asked.promise;
+  await eventually(() => clock.waiting === 1, "only the one that hangs is under way");
   await clock.advance(30_000);
   const { checks } = await diagnosis;
   const by = (name: string) => checks.find((check) => check.name === name);

@@ -50,6 +50,7 @@ const STATUS = {
     droppedBatches: 1,
   }],
   skipped: [{ provider: "codex", why: "not-found", detail: "no codex on PATH" }],
+  reloadPending: null,
   outbox: { waiting: 2, degraded: false },
   startedAt: STARTED,
 } as unknown as DaemonStatus;
@@ -160,6 +161,44 @@ Deno.test("healthView() names the profile of its home, blots secrets out, and ne
   }));
   assertEquals([view.profile, view.uptime, view.uptime_ms], ["work", "0s", 0]);
   assertEquals(view.connections[0]!.why.includes("hunter22"), false);
+});
+
+Deno.test("healthView() tells which program a runtime has, and what waits to be registered or restarted for", () => {
+  const [connection] = STATUS.connections;
+  const digest = "0123456789ab".repeat(6).slice(0, 64);
+  const runtime = {
+    ...connection!.runtimes[0]!,
+    digest: digest.slice(0, 12),
+    since: STARTED + 1_000,
+    state: "changed" as const,
+  };
+  const reloadPending = {
+    since: STARTED + 2_000,
+    reason: "agent_binary_changed" as const,
+    provider: "claude",
+    binary: "/usr/bin/claude",
+    oldDigest: "",
+    newDigest: digest,
+    blockedBy: { active: 2, claims: 1, why: "a server does not know it yet" },
+    deadline: STARTED + 60_000,
+  };
+  const status = { ...STATUS, reloadPending, connections: [{ ...connection!, runtimes: [runtime] }] };
+  const view = healthView(facts({ status }));
+  assertEquals(view.runtimes, [{
+    id: "r1",
+    provider: "claude",
+    version: "2.1.0",
+    workspace: "w1",
+    connection: "embedded",
+    digest: "0123456789ab",
+    since: "2026-01-15T12:00:01.000Z",
+    state: "changed",
+  }]);
+  assertEquals(view.reload_pending, {
+    ...reloadPending,
+    since: "2026-01-15T12:00:02.000Z",
+    deadline: "2026-01-15T12:01:00.000Z",
+  });
 });
 
 Deno.test("healthView() writes the uptime as Go does", () => {

@@ -39,6 +39,7 @@ export function testHost(
       env: options.env ?? {},
       cwd: options.cwd ?? "/",
       selfCommand: options.selfCommand ?? ["/usr/bin/drover"],
+      image: options.selfCommand?.[0] ?? "/usr/bin/drover",
       compiled: false,
       denoVersion: "0.0.0",
       ...createIdentity(),

@@ -43,3 +43,26 @@ for (const { desired, launched, supervisor, stays } of CASES) {
     assertEquals(error.code, "busy");
   });
 }
+
+for (
+  const [desired, pending, holds] of [
+    ["running", false, true],
+    ["running", true, false],
+    ["stopped", true, true],
+  ] as const
+) {
+  Deno.test(`a run ${holds ? "takes" : "leaves"} the home when ${desired} is wanted${pending ? " and a restart is under way" : ""}`, async () => {
+    await using dir = await tempDirectory();
+    const home = homeLayout(dir.path);
+    const { host, files } = testHost();
+    const at = "2026-01-15T12:00:00Z";
+    const operation = { verb: "restart", phase: "starting", reason: "user", args: [], since: at } as const;
+    await updateLifecycle(files, home, () => ({
+      desired: { state: desired, by: "test", at },
+      operation: pending ? { ...operation, args: [] } : null,
+    }));
+    const check = () => checkWanted(host, home, { mode: "run" });
+    if (holds) return await check();
+    assertEquals((await assertRejects(check, DroverError)).code, "already_running");
+  });
+}

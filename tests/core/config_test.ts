@@ -30,6 +30,10 @@ Deno.test("mergeSettings() has a default for each setting, inside its own range"
     healthPort: 0,
     loginPath: true,
     remoteEnabled: false,
+    reloadBinaries: "runtime",
+    reloadSelf: "restart",
+    reloadIntervalMs: 30_000,
+    reloadPatienceMs: 0,
   });
 });
 
@@ -56,6 +60,10 @@ Deno.test("mergeSettings() reads every setting from every source", () => {
     healthPort: ["9514", 9_514],
     loginPath: ["false", false],
     remoteEnabled: ["true", true],
+    reloadBinaries: ["notify", "notify"],
+    reloadSelf: ["off", "off"],
+    reloadIntervalMs: ["2m", 120_000],
+    reloadPatienceMs: ["6h", 21_600_000],
   } as const;
   for (const name of Object.keys(SETTINGS) as (keyof typeof SETTINGS)[]) {
     const [text, value] = samples[name];
@@ -67,6 +75,14 @@ Deno.test("mergeSettings() reads every setting from every source", () => {
   }
 });
 
+Deno.test("mergeSettings() takes a switch in the environment for the value it stands for, after the variable itself", () => {
+  const mode = (env: Record<string, string>) => merge({ env, file: { reload: { binaries: "off" } } }).reloadBinaries;
+  const given = (text: string) => mode({ DROVER_AUTO_RELOAD_BINARIES: text });
+  assertEquals(["1", "true", "0", "false", ""].map(given), ["restart", "restart", "off", "off", "off"]);
+  assertEquals(mode({ DROVER_AUTO_RELOAD_BINARIES: "1", DROVER_RELOAD_BINARIES: "notify" }), "notify");
+  assertThrows(() => given("yes"), SettingError, '= "yes" from the variable DROVER_AUTO_RELOAD_BINARIES');
+});
+
 Deno.test("mergeSettings() refuses what is out of range or of another kind", () => {
   const wrong: [keyof typeof SETTINGS, unknown[]][] = [
     ["maxConcurrentTasks", [0, 65, -1, 1.5, "four", "", "1e1", null, true, [4], Number.NaN]],
@@ -76,6 +92,10 @@ Deno.test("mergeSettings() refuses what is out of range or of another kind", () 
     ["healthPort", [65_536, -1, "http", "", null]],
     ["loginPath", ["yes", "1", 0, "", null]],
     ["remoteEnabled", ["on", 1, "", null]],
+    ["reloadBinaries", ["on", true, 1, "Restart", "", null]],
+    ["reloadSelf", ["on", "runtime", true, "", null]],
+    ["reloadIntervalMs", ["99ms", "30", 30, "0s", "", null]],
+    ["reloadPatienceMs", ["-1s", "30", 30, "", null]],
   ];
   for (const [name, values] of wrong) {
     const [first, second] = SETTINGS[name].key.split(".") as [string, string];
@@ -142,7 +162,12 @@ Deno.test("formatDuration() is read back as the same duration, in the largest wh
 
 Deno.test("findSetting() says where a value comes from, and why one cannot be used", () => {
   const inputs = { flags: {}, env: { DROVER_LOG_LEVEL: "debug" }, file: { tasks: { max_concurrent: 0 } } };
-  assertEquals(findSetting("logLevel", inputs), { kind: "usable", value: "debug", source: "environment" });
+  assertEquals(findSetting("logLevel", inputs), {
+    kind: "usable",
+    value: "debug",
+    source: "environment",
+    variable: "DROVER_LOG_LEVEL",
+  });
   assertEquals(findSetting("retentionDays", inputs), { kind: "usable", value: 30, source: "default" });
   assertEquals(findSetting("maxConcurrentTasks", inputs), {
     kind: "unusable",

@@ -72,8 +72,7 @@ Deno.test("step() drains to the end from any phase but stopped when a stop is re
   for (const phase of [STARTING, RUNNING, PENDING]) {
     play(phase).at(500, "stop-requested").expect("pause-claims").is({ kind: "draining", to: "exit", since: 500 });
   }
-  const stopped: Phase = { kind: "stopped", to: "restart", binary: "new" };
-  play(stopped).at(500, "stop-requested").expect().is(stopped);
+  play({ kind: "stopped", to: "exit" }).at(500, "stop-requested").expect().is({ kind: "stopped", to: "exit" });
 });
 
 Deno.test("step() ends or hands off once nothing is in flight", () => {
@@ -101,6 +100,20 @@ Deno.test("step() goes on with the old binary after a failed hand-off and refuse
     .at(500, { kind: "binary-changed", binary: "newer" }).is({ kind: "reload-pending", since: 500, binary: "newer" });
 });
 
+Deno.test("step() lets a stop win over a hand-off that is under way, and does not come back from it", () => {
+  const ending = { kind: "stopped", to: "exit", binary: "new" } as const;
+  play({ kind: "stopped", to: "restart", binary: "new" })
+    .at(300, "stop-requested").expect().is(ending)
+    .at(400, "hand-off-put-off").expect().is(ending)
+    .at(400, { kind: "hand-off-failed", binary: "new" }).expect().is(ending);
+});
+
+Deno.test("step() takes work again when a hand-off was not tried, and the same binary may be", () => {
+  play({ kind: "stopped", to: "restart", binary: "new" })
+    .at(300, "hand-off-put-off").expect("resume-claims").is(RUNNING)
+    .at(400, { kind: "binary-changed", binary: "new" }).is({ kind: "reload-pending", since: 400, binary: "new" });
+});
+
 Deno.test("step() does not come back from a stop that was asked for", () => {
   const stopped: Phase = { kind: "stopped", to: "exit" };
   play(stopped).at(300, { kind: "hand-off-failed", binary: "new" }).expect().is(stopped).tick(400).expect().is(stopped);
@@ -108,10 +121,10 @@ Deno.test("step() does not come back from a stop that was asked for", () => {
 
 Deno.test("step() changes nothing for an event that a phase does not know", () => {
   const unknown: [Phase, PhaseEvent["kind"][]][] = [
-    [STARTING, ["binary-changed", "binary-restored", "drain-cancelled", "tick", "hand-off-failed"]],
-    [RUNNING, ["ready", "binary-restored", "drain-cancelled", "tick", "hand-off-failed"]],
-    [PENDING, ["ready", "drain-cancelled", "hand-off-failed"]],
-    [RESTARTING, ["ready", "hand-off-failed"]],
+    [STARTING, ["binary-changed", "binary-restored", "drain-cancelled", "tick", "hand-off-failed", "hand-off-put-off"]],
+    [RUNNING, ["ready", "binary-restored", "drain-cancelled", "tick", "hand-off-failed", "hand-off-put-off"]],
+    [PENDING, ["ready", "drain-cancelled", "hand-off-failed", "hand-off-put-off"]],
+    [RESTARTING, ["ready", "hand-off-failed", "hand-off-put-off"]],
     [{ kind: "stopped", to: "restart" }, ["ready", "binary-changed", "binary-restored", "drain-cancelled", "tick"]],
   ];
   for (const [phase, kinds] of unknown) {
@@ -135,6 +148,7 @@ Deno.test("claimsOpen() says on any history what the commands said last", () => 
     "stop-requested",
     "tick",
     "hand-off-failed",
+    "hand-off-put-off",
   ];
   const seen = new Set<string>();
   for (let history = 0; history < 2_000; history++) {

@@ -325,6 +325,32 @@ Deno.test("stepGate() lets a stop win over a reload that waits", () => {
   assertEquals(world.send({ kind: "update-begins" }), "refused");
 });
 
+Deno.test("stepGate() tries a restart again at the next look when somebody was at work on the home, and counts nothing", () => {
+  const due = worldWith([change("drover", "b")]);
+  due.phase = { kind: "stopped", to: "restart", binary: "drover=b#0" };
+  due.gate = { ...due.gate, changes: due.changes, told: { by: "reload", binary: "drover=b#0", own: "b" } };
+  due.send({ kind: "hand-off-put-off" });
+  due.is("running", "busy");
+  assertEquals(due.gate.history, { restarts: [] });
+  due.tick().is("stopped");
+  assertEquals(due.handOffs.length, 1);
+});
+
+Deno.test("stepGate() restarts for a change after all when the stop was taken back", () => {
+  const world = worldWith([change("codex", "b")]);
+  world.inFlight = 1;
+  world.tick().is("draining");
+  world.send({ kind: "stop" });
+  world.tellPhase({ kind: "stop-requested" });
+  world.tick().is("draining", "stopping");
+  world.send({ kind: "drain-cancelled" });
+  world.tellPhase({ kind: "drain-cancelled" });
+  world.is("running").tick().is("draining");
+  world.inFlight = 0;
+  world.tick().is("stopped");
+  assertEquals(world.handOffs.length, 1);
+});
+
 function sameHour(times: readonly number[], from: number): number {
   return times.filter((at) => at >= from && at - from < GATE.restartWindowMs).length;
 }

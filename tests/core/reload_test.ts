@@ -351,6 +351,38 @@ Deno.test("stepWatch() does not bring a program back for an answer that came lat
   disk.is("absent");
 });
 
+Deno.test("stepWatch() takes the first bytes that lie still for the registered ones, if their version is the same", () => {
+  const disk = new WatchedDisk("old", "old");
+  assertEquals(mayLaunch(disk.watch), "go");
+  disk.ticks(1).is("unchanged", "old").told();
+  assertEquals([disk.watch.registered, disk.probes, disk.hashes], [{ digest: "old", version: "old" }, 1, 2]);
+  disk.ticks(1_000).is("unchanged", "old").told();
+  assertEquals(disk.probes, 1);
+  disk.rename("new");
+  disk.ticks(2).is("unchanged", "new").told("settling", "changed");
+});
+
+Deno.test("stepWatch() registers what was replaced between its registration and the first look", () => {
+  const disk = new WatchedDisk("new", "old").ticks(1).is("unchanged", "new").told("changed");
+  assertEquals(disk.watch.registered, { digest: "new", version: "new" });
+  const moving = new WatchedDisk("old", "old");
+  moving.look();
+  moving.rename("new");
+  moving.look();
+  assertEquals(mayLaunch(moving.watch), "wait");
+  moving.ticks(1).is("unchanged", "new").told("settling", "changed");
+  const going = new WatchedDisk("old", "old");
+  going.remove();
+  going.look();
+  assertEquals(mayLaunch(going.watch), "wait");
+  going.rename("old");
+  going.ticks(1).is("unchanged", "old").told("settling");
+  const dumb = new WatchedDisk("old", "old");
+  dumb.answers.set("old", { kind: "nothing" });
+  dumb.ticks(100).is("unchanged", "old").told();
+  assertEquals([mayLaunch(dumb.watch), dumb.probes < 10], ["go", true]);
+});
+
 Deno.test("needsProbe() asks less and less while the answer stays the same or there is none", () => {
   const churning = new WatchedDisk("old");
   const dumb = new WatchedDisk("old").ticks(2);
@@ -396,6 +428,8 @@ Deno.test("mayLaunch() holds a start while the program is being replaced and as 
   assertEquals(mayLaunch(disk.watch), "no");
   assertEquals(lookAgainMs(disk.watch, TICK_MS), TICK_MS);
   disk.rename("new");
+  disk.look();
+  assertEquals(mayLaunch(disk.watch), "wait", "it is there again");
   disk.ticks(2).is("unchanged", "new");
   disk.unreadable = true;
   disk.ticks(2);
@@ -423,7 +457,7 @@ Deno.test("stepWatch() on any history believes only what lay still, and ends whe
   const ends = new Map<string, number>();
   for (let history = 0; history < 2_000; history++) {
     const where = `seed ${seed}, history ${history}`;
-    const disk = new WatchedDisk(random() < 0.9 ? "a" : undefined);
+    const disk = new WatchedDisk(random() < 0.9 ? "a" : undefined, random() < 0.3 ? "a" : undefined);
     disk.answers.set("stub", { kind: "nothing" });
     disk.answers.set("broken", { kind: "refused" });
     for (let n = 0; n < 12; n++) {

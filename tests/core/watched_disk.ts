@@ -46,9 +46,11 @@ export class WatchedDisk {
   #inode = 0;
   #nextLook = 0;
 
-  constructor(bytes: string | undefined) {
+  /** `version`: what was registered before anybody read the file. */
+  constructor(bytes: string | undefined, version?: string) {
     if (bytes !== undefined) this.file = this.#fresh(bytes);
-    this.watch = startWatch(bytes === undefined ? undefined : { digest: bytes, version: bytes }, 0);
+    const known = version === undefined ? { digest: bytes, version: bytes ?? "" } : { version };
+    this.watch = startWatch(bytes === undefined ? undefined : known, 0);
   }
 
   #fresh(bytes: string): DiskFile {

@@ -127,6 +127,27 @@ Deno.test("AgentWatch adds what is new, and leaves what it knows as it is, also 
   assertEquals([w.names(), w.found], [["claude", "llm"], 1]);
 });
 
+Deno.test("AgentWatch takes what it is given, and looks at once when something is dropped that leaves it without any", async () => {
+  await using w = await World.started(["claude", "demo"]);
+  w.watch.put(runtime("claude", "2.0.0"));
+  w.watch.put(runtime("llm"));
+  assertEquals(w.watch.runtimes.map(({ provider, version }) => `${provider} ${version}`), [
+    "claude 2.0.0",
+    "llm 1.2.3",
+    "demo 1.2.3",
+  ]);
+  w.there = [];
+  w.watch.drop({ provider: "llm", why: "not-found", detail: "gone" });
+  await w.clock.settle();
+  w.watch.drop({ provider: "claude", why: "version-too-old", detail: "old" });
+  assertEquals([w.names(), w.watch.skipped.at(-1)?.detail], [["demo"], "old"]);
+  await w.clock.settle();
+  assertStringIncludes(w.watch.waitsFor!, "install one of claude");
+  const { length } = w.looked;
+  await w.clock.advance(MINUTE);
+  assertEquals(w.looked.length, length + 4);
+});
+
 Deno.test("AgentWatch goes on after a look that failed", async () => {
   await using w = await World.started(["demo"]);
   w.fault = new Error("no table");

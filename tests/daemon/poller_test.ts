@@ -271,3 +271,18 @@ Deno.test("Poller.run() ends with its signal, in a call or between two", async (
     assertEquals(w.asked.length, 1);
   }
 });
+
+Deno.test("Poller asks for no task of an agent CLI that cannot be started, and of all again when it is told to look", async () => {
+  let held = ["a"];
+  await using w = world(() => ok([]), { runtimes: ["a", "b"], mayClaim: (provider) => !held.includes(provider) });
+  await w.clock.settle();
+  assertEquals(w.asked.map(({ runtimeIds }) => runtimeIds), [["b"]]);
+  held = ["a", "b"];
+  w.poller.nudge();
+  await w.clock.settle();
+  assertEquals(w.asked.length, 1);
+  held = [];
+  w.poller.nudge();
+  await w.clock.settle();
+  assertEquals(w.asked.at(-1)!.runtimeIds.toSorted(), ["a", "b"]);
+});

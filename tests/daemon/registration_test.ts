@@ -231,6 +231,33 @@ Deno.test("Registration.offer() says that a server is away when it begins and wh
   assertEquals(w.log.said("info"), ["registration works again", "registered"]);
 });
 
+Deno.test("Registration.offer() takes back what is not offered any more, and recovers no orphans when it returns", async () => {
+  const taken: (readonly string[])[] = [];
+  const recovered: string[] = [];
+  const answers = [LOST, ok(undefined), refused(404)];
+  const w = world({
+    deregister: (list) => {
+      taken.push(list);
+      return Promise.resolve(answers.shift()!);
+    },
+    recoverOrphans: (id) => {
+      recovered.push(id);
+      return Promise.resolve(ok({ orphaned: 0, retried: 0 }));
+    },
+  }, { found: ["claude", "llm"] });
+  await w.offer(signal);
+  const alone = w.registration.offer([runtime("llm")], { signal });
+  await w.clock.settle();
+  assertEquals(ids(w.connection), ["w-claude", "w-llm"], "it stays until the server has heard of it");
+  await w.clock.advance(2_000);
+  await alone;
+  assertEquals([taken, ids(w.connection)], [[["w-claude"], ["w-claude"]], ["w-llm"]]);
+  await w.offer(signal);
+  assertEquals([recovered, ids(w.connection)], [["w-claude", "w-llm"], ["w-claude", "w-llm"]]);
+  await w.registration.offer([], { signal });
+  assertEquals([taken.at(-1), ids(w.connection)], [["w-claude", "w-llm"], []], "a definite no is not asked again");
+});
+
 Deno.test("Registration.heal() registers once for many calls, and recovers the orphans of ids that are new only", async () => {
   let registrations = 0;
   const rows = ["same"];

@@ -38,6 +38,10 @@ for (const form of programForms()) {
       ["health.port", 0, "default"],
       ["agents.login_path", false, "environment"],
       ["remote.enabled", false, "default"],
+      ["reload.binaries", "runtime", "default"],
+      ["reload.self", "restart", "default"],
+      ["reload.interval", "30s", "default"],
+      ["reload.patience", "0s", "default"],
     ]);
     assertEquals((await home.json(["config", "unset", "tasks.time_limit"])).value.status, "unset");
     const again = await home.json(["config", "unset", "tasks.time_limit"]);

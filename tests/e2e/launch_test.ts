@@ -2,7 +2,8 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { join } from "@std/path";
 import { EXIT_CODES } from "../../lib/cli/exit_code.ts";
-import { TestHome } from "../support/drover.ts";
+import { eventually, TestHome } from "../support/drover.ts";
+import { clearFaults, setFaults } from "../support/faults.ts";
 import { programForms } from "../support/program.ts";
 
 /** What the demo agent, a child of the daemon, sees of a variable. */
@@ -170,4 +171,56 @@ Deno.test("options of a start that finds a daemon say that they had no effect", 
   assertStringIncludes(stderr, "--max-concurrent-tasks 3 had no effect");
   assertEquals((await home.json(["status"])).value.slots.total, 2);
   await home.json(["stop"]);
+});
+
+Deno.test("a daemon that finds its home taken by a run in that very moment is started again when the run is over", async () => {
+  await using home = await TestHome.create(compiled!);
+  await home.json(["start"]);
+  await home.json(["stop"]);
+  const go = join(home.root, "go");
+  await setFaults(home, { "start.noted": { action: "pause", untilFile: go } });
+  const start = home.json(["start"]);
+  await eventually(
+    async () => (await Deno.readTextFile(join(home.home, "lifecycle.json"))).includes('"launched"'),
+    "the start is about to launch",
+  );
+  const run = home.spawn(["run", "--agent", "demo", "--scratch", "@demo:sleep=1500"], { stdout: "null" });
+  await eventually(async () => (await home.json(["status"])).value.mode === "run", "the run holds the home");
+  await Deno.writeTextFile(go, "");
+  const { code, value } = await start;
+  assertEquals([code, value.status], [0, "started"], JSON.stringify(value));
+  assertEquals((await run.status).code, 0);
+  await clearFaults(home);
+  assertEquals((await home.json(["status"])).value.pid, value.pid);
+  await home.json(["stop"]);
+});
+
+Deno.test("a run waits for a restart that is under way, and runs in its daemon", async () => {
+  await using home = await TestHome.create(compiled!);
+  await home.json(["start"]);
+  const go = join(home.root, "go");
+  await setFaults(home, { "restart.stopped": { action: "pause", untilFile: go } });
+  const restart = home.json(["restart"]);
+  await eventually(
+    async () => (await Deno.readTextFile(join(home.home, "lifecycle.json"))).includes('"phase": "starting"'),
+    "nobody holds the home",
+  );
+  const run = home.json(["run", "--agent", "demo", "--scratch", "@demo:fast"]);
+  await eventually(async () => (await home.processes()).length >= 2, "the run has begun");
+  await Deno.writeTextFile(go, "");
+  assertEquals((await restart).value.status, "restarted");
+  assertEquals((await run).code, 0);
+  await clearFaults(home);
+  await home.json(["stop"]);
+});
+
+Deno.test("a daemon that takes over from a run has none of its arguments", async () => {
+  await using home = await TestHome.create(compiled!);
+  const run = home.spawn(["run", "--agent", "demo", "--scratch", "@demo:hang"], { stdout: "null" });
+  await eventually(async () => (await home.json(["status"])).value.mode === "run", "the run holds the home");
+  const { code, value } = await home.json(["restart", "--now"]);
+  assertEquals([code, value.status], [0, "restarted"], JSON.stringify(value));
+  assertEquals(JSON.parse(await Deno.readTextFile(join(home.home, "daemon.json"))).launch.args, ["daemon", "--quiet"]);
+  assert((await run.status).code !== 0);
+  await home.json(["stop", "--now"]);
 });

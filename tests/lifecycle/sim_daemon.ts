@@ -271,6 +271,7 @@ export class SimDaemon {
         env,
         cwd: "/",
         selfCommand: ["/bin/drover"],
+        image: "/bin/drover",
         self: () => machine.identity(process),
         identityOf: (pid: number) => machine.identityOf(pid),
       },

@@ -13,6 +13,8 @@ export interface CommandOptions {
   readonly stdin?: string;
   readonly env?: Record<string, string>;
   readonly cwd?: string;
+  /** Another program than this home's own. */
+  readonly form?: ProgramForm;
 }
 
 const DEADLINE_MS = 45_000;
@@ -57,7 +59,7 @@ export class TestHome implements AsyncDisposable {
   }
 
   spawn(args: readonly string[], options: CommandOptions & { stdout?: "piped" | "null" } = {}): Deno.ChildProcess {
-    const [executable, ...first] = this.#form.argv;
+    const [executable, ...first] = (options.form ?? this.#form).argv;
     const child = new Deno.Command(executable, {
       args: [...first, ...args],
       env: { ...this.env, ...options.env },

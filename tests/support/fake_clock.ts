@@ -56,6 +56,11 @@ export class FakeClock implements Clock {
     return this.#timers.size;
   }
 
+  /** In how many ms the next of them falls due; Infinity without any. */
+  get nextIn(): number {
+    return (this.#next(Infinity)?.at ?? Infinity) - this.#monotonic;
+  }
+
   /**
    * Lets `ms` pass: every timer that falls due runs at its own time, in order, and before and after each one whatever it
    * woke runs until it waits again, so that a loop that sleeps anew is served as often as its turn comes.

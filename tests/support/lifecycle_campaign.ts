@@ -80,16 +80,18 @@ async function turn(home: TestHome, random: () => number, tally: Tally): Promise
     : undefined;
   const { code, stdout, stderr } = await child.output();
   clearTimeout(timer);
-  const said = new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
-  const end = errorCodeIn(said) ?? code;
+  const [result, notes] = [new TextDecoder().decode(stdout), new TextDecoder().decode(stderr)];
+  const end = errorCodeIn(result) ?? code;
   count(tally, `${kind.args[0]}: ${killed ? "killed" : end}`);
   if (killed || kind.ends.includes(end)) return;
-  throw new Error(`drover ${kind.args.join(" ")} ended with ${code}: ${said}\n${(await home.log()).slice(-4_000)}`);
+  throw new Error(
+    `drover ${kind.args.join(" ")} ended with ${code}: ${result}${notes}\n${(await home.log()).slice(-4_000)}`,
+  );
 }
 
-function errorCodeIn(said: string): ErrorCode | undefined {
+function errorCodeIn(result: string): ErrorCode | undefined {
   try {
-    return JSON.parse(said.trim().split("\n").at(-1) ?? "").error?.code;
+    return JSON.parse(result).error?.code;
   } catch {
     return undefined;
   }

@@ -73,7 +73,8 @@ export const configSet: Command = {
     const { host, output, args } = context;
     const home = context.home();
     const [key, text] = args.positional as [string, string];
-    const row = rowOf(nameOf(key));
+    const name = nameOf(key);
+    const row = rowOf(name);
     const wanted = row.parse(text);
     if (wanted === undefined) {
       throw new DroverError("config_invalid", `Cannot set ${key} to ${JSON.stringify(text)}: it must be ${row.range}`, {
@@ -82,7 +83,7 @@ export const configSet: Command = {
     }
     const value = row.write(wanted);
     const status = await setInConfigFile(host, home, { key, value, same: (held) => row.parse(held) === wanted });
-    const hiddenBy = hidingVariable(context, row.variable);
+    const hiddenBy = hidingVariable(context, name);
     output.result({ status, key, value, hiddenBy, takesEffect: "next-start", file: home.config }, () => {
       output.line(status === "set" ? `${key} is ${value} now. ${NEXT_START}` : `${key} was ${value} already`);
       if (hiddenBy) output.line(paint.yellow(`Here the variable ${hiddenBy} is set and comes before config.json`));
@@ -139,7 +140,7 @@ function view({ host }: CommandContext, name: keyof Settings, file: Readonly<Rec
     source: found.source,
     default: row.write(row.fallback),
     range: row.range,
-    variable: row.variable,
+    variable: found.variable ?? row.variable,
     problem: found.kind === "unusable" ? found.why : null,
   };
 }
@@ -152,8 +153,9 @@ function mending({ source, key, variable }: SettingView): string {
   return source === "environment" ? `unset ${variable}, or give it such a value` : `drover config set ${key} VALUE`;
 }
 
-function hidingVariable({ host }: CommandContext, variable: string): string | null {
-  return host.system.env[variable] ? variable : null;
+function hidingVariable({ host: { system: { env } } }: CommandContext, name: keyof Settings): string | null {
+  const found = findSetting(name, { flags: {}, env, file: {} });
+  return found.source === "environment" ? found.variable ?? null : null;
 }
 
 /** Throws `usage`, with the key that was probably meant. */

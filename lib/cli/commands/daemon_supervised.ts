@@ -8,7 +8,7 @@ import { type ServiceKind, SUPERVISED_DRAIN_S, supervisedExit } from "../../core
 import { type Admission, admit } from "../../core/supervised.ts";
 import type { CommandContext } from "../command.ts";
 import { EXIT_CODES } from "../exit_code.ts";
-import type { Serving } from "./daemon.ts";
+import type { Serving } from "./daemon_serve.ts";
 
 const KINDS: readonly ServiceKind[] = ["systemd", "launchd"];
 
@@ -85,7 +85,7 @@ function supervisedServing(host: Host, home: Home, kind: ServiceKind): Serving {
       void holder.closed.then(() => watchdog[Symbol.dispose]());
       if (counts) void noteSupervised(host, home, "ready").catch(() => {});
     },
-    async onSignalled() {
+    async onWanted() {
       if (counts) await noteSupervised(host, home, "stopped");
     },
   };

@@ -19,6 +19,7 @@ const START_OPTIONS: readonly OptionSpec[] = [
   { name: "max-concurrent-tasks", value: "N", summary: "how many tasks run at once, 1 to 64 (default 4)" },
   { name: "log-level", value: "LEVEL", summary: "debug, info, warning or error (default info)" },
   { name: "health-port", value: "PORT", summary: "answer GET /health on this port of 127.0.0.1 (default: none)" },
+  { name: "auto-reload-binaries", summary: "restart, when nothing runs, for an agent CLI that was replaced" },
 ];
 const STOP_OPTIONS: readonly OptionSpec[] = [
   { name: "drain", summary: "let running tasks finish first (the default)" },
@@ -166,7 +167,10 @@ async function startArgs({ host, args }: CommandContext, home: Home): Promise<st
     logLevel: args.values["log-level"],
     healthPort: args.values["health-port"],
   });
-  return START_OPTIONS.flatMap(({ name }) => args.values[name] === undefined ? [] : [`--${name}`, args.values[name]]);
+  return START_OPTIONS.flatMap(({ name }) => {
+    if (args.switches.has(name)) return [`--${name}`];
+    return args.values[name] === undefined ? [] : [`--${name}`, args.values[name]];
+  });
 }
 
 function stopOptions({ args }: CommandContext): { mode: StopMode; timeoutMs: number } {

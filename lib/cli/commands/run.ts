@@ -113,7 +113,7 @@ async function submit(
         return { session, task: await session.api.createTask({ ...body, ...(agent ? { agent: agent.name } : {}) }) };
       }
     } catch (error) {
-      if (error instanceof DroverError && error.code === "draining" && tries < TRIES) {
+      if (isLeaving(error) && tries < TRIES) {
         await session.finish();
         continue;
       }
@@ -123,6 +123,12 @@ async function submit(
     await endSession(interrupts, session);
     return undefined;
   }
+}
+
+/** Whoever was asked has said that it takes nothing any more; a connection that broke says nothing about the task. */
+function isLeaving(error: unknown): boolean {
+  if (!(error instanceof DroverError)) return false;
+  return error.code === "draining" || (error.code === "not_running" && error.cause === undefined);
 }
 
 /** Nothing is lost by asking again, unlike with a task. */

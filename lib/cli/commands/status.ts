@@ -51,10 +51,11 @@ interface StatusView {
     name: string;
     state: string;
     why: string;
-    runtimes: readonly { provider: string; version: string }[];
+    runtimes: readonly { provider: string; version: string; state?: string }[];
   }[];
   /** Absent in what a daemon of an older version says. */
   readonly waitingFor?: readonly { text: string }[];
+  readonly reloadPending?: { provider: string; reason: string; since: number; blockedBy: { why: string } } | null;
   readonly outbox: { waiting: number; degraded: boolean };
   readonly remote?: { enabled: boolean; variable?: string | null };
   readonly healthPort?: HealthPort;
@@ -72,7 +73,7 @@ function showRunning(
   const { root, logFile } = home();
   output.result({ ...raw, state, uptimeMs, cliVersion: BUILD.version, home: root, log: logFile }, () => {
     const connections = view.connections.map(({ name, state, why, runtimes }) => {
-      const agents = runtimes.map((one) => `${one.provider} ${one.version}`.trim()).join(", ") || "no agents";
+      const agents = runtimes.map(agentText).join(", ") || "no agents";
       return [name, state === "connected" ? agents : `${state}: ${why}`];
     });
     const rows = [
@@ -81,6 +82,7 @@ function showRunning(
       ["version", view.version === BUILD.version ? view.version : `${view.version} (this command: ${BUILD.version})`],
       ["slots", `${view.slots.running} of ${view.slots.total} in use`],
       ...connections,
+      ...(view.reloadPending ? [["reload", reloadText(view.reloadPending, host.clock.now())]] : []),
       ...(view.waitingFor ?? []).map(({ text }) => ["waiting", text]),
       ...view.tasks.map((
         task,
@@ -99,6 +101,16 @@ function showRunning(
     for (const line of table(rows)) output.line(line);
   });
   return Promise.resolve(EXIT_CODES.ok.code);
+}
+
+function agentText({ provider, version, state }: { provider: string; version: string; state?: string }): string {
+  const name = `${provider} ${version}`.trim();
+  return state === undefined || state === "reverted" ? name : `${name} (${state})`;
+}
+
+function reloadText({ provider, reason, since: at, blockedBy }: NonNullable<StatusView["reloadPending"]>, now: number) {
+  const what = reason === "agent_binary_gone" ? "is gone" : "was replaced";
+  return `${provider} ${what} ${since(now - at)} ago; waits: ${blockedBy.why}`;
 }
 
 function remoteText({ enabled, variable }: { enabled: boolean; variable?: string | null }): string {

@@ -1,0 +1,29 @@
+/** What a daemon may do about changed programs: the settings, what earlier daemons left, and the watch over drover itself. */
+import { BUILD } from "../core/build_info.ts";
+import type { Settings } from "../core/config.ts";
+import type { Home } from "../core/home.ts";
+import { LAUNCHED_BY_VARIABLE } from "../core/launch.ts";
+import type { Host } from "../core/ports.ts";
+import type { ReloadPolicy } from "../core/reload_gate.ts";
+import type { HandOffPort, ReloadOptions } from "../daemon/reload_runner.ts";
+import { watchOwnBinary } from "./own_binary.ts";
+import { readReloadHistory } from "./reload_file.ts";
+
+export async function reloadOptions(
+  host: Host,
+  home: Home,
+  { settings, handOff }: { settings: Settings; handOff: HandOffPort },
+): Promise<ReloadOptions> {
+  const policy: ReloadPolicy = {
+    agents: settings.reloadBinaries,
+    // From source there is no one file that is the program.
+    own: host.system.compiled ? settings.reloadSelf : "off",
+    managed: host.system.env[LAUNCHED_BY_VARIABLE] === "desktop",
+  };
+  const log = host.logs.getLogger("reload");
+  const { reloadIntervalMs: intervalMs, reloadPatienceMs: patienceMs } = settings;
+  const history = await readReloadHistory(host.files, home);
+  const common = { policy, patienceMs, history, handOff };
+  if (policy.own === "off") return common;
+  return { ...common, own: watchOwnBinary(host, { mode: policy.own, version: BUILD.version, intervalMs, log }) };
+}

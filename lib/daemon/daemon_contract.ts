@@ -1,0 +1,88 @@
+/** What a daemon is given and what it can be asked: the contract between it and whoever opens it. */
+import type { Backend } from "../agents/backend.ts";
+import type { Home } from "../core/home.ts";
+import type { Family } from "../core/model.ts";
+import type { Ending, Phase } from "../core/phase.ts";
+import type { Clock, Fetch, Files, Fingerprints, Logger, Processes, Random } from "../core/ports.ts";
+import type { ReloadMode } from "../core/reload_gate.ts";
+import type { Discover } from "./agent_watch.ts";
+import type { Wakeups } from "./connection.ts";
+import type { ReloadOptions } from "./reload_runner.ts";
+import type { DaemonStatus } from "./status.ts";
+import type { Surroundings } from "./surroundings.ts";
+import type { Probe } from "./watched_program.ts";
+
+export interface ConnectionConfig {
+  readonly name: string;
+  readonly baseUrl: string;
+  readonly token: string;
+  readonly fetch: Fetch;
+  readonly wakeups: Wakeups;
+  /** Somewhere else: it may be out of reach, so nothing waits for it. */
+  readonly remote?: boolean;
+}
+
+/** How the agent CLIs are watched for being replaced. */
+export interface BinariesOptions {
+  readonly mode: ReloadMode;
+  /** Between two looks, in ms. */
+  readonly intervalMs: number;
+  readonly fingerprints: Fingerprints;
+  readonly probe: Probe;
+}
+
+export interface DaemonOptions {
+  readonly home: Home;
+  /** Stable for the home; the server keys runtimes by it. */
+  readonly daemonId: string;
+  /** New for each process. */
+  readonly instance: string;
+  readonly version: string;
+  readonly deviceName: string;
+  readonly os: string;
+  /** Where agents are looked for, and what they inherit. */
+  readonly surroundings: Surroundings;
+  readonly slots: number;
+  readonly timeLimitMs: number;
+  readonly connections: readonly ConnectionConfig[];
+  /** Only tasks submitted through this instance (the in-process `run`). */
+  readonly submittedTo?: string;
+  readonly discover: Discover;
+  /** Absent where what was found is used as it is, and for a short time only. */
+  readonly binaries?: BinariesOptions;
+  /** Absent where this process is not to be replaced by another. */
+  readonly reload?: ReloadOptions;
+  readonly backendFor: (family: Family) => Backend;
+  readonly sessionVariables: readonly string[];
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly files: Files;
+  readonly processes: Processes;
+  readonly getLogger: (name: string) => Logger;
+}
+
+export interface Daemon {
+  /**
+   * Resolves when the daemon is running: registered with what is not remote, the past recovered, claiming. Neither an
+   * agent nor a remote server has to be there. Rejects when it cannot run.
+   */
+  start(): Promise<void>;
+  /** Stops claiming, lets running tasks finish, then ends. Idempotent. */
+  stop(): void;
+  /** Claims again after a `stop`, or for a restart, that has not come to its end; false when there is none. */
+  cancelDrain(): boolean;
+  /** After `ended` with a restart: the successor did not make it. */
+  handOffFailed(): Promise<void>;
+  /** Ends running tasks now; each is reported as interrupted. */
+  cancelTasks(): void;
+  /** Ends tasks and closes everything without waiting for deliveries; for unwinding after a failure. Idempotent. */
+  close(): Promise<void>;
+  /** Resolves when everything is closed. */
+  readonly ended: Promise<Ending>;
+  readonly phase: Phase;
+  /** For how long, in ms, the slowest of the loops that claim and beat has not come round. */
+  stalledMs(): number;
+  status(): DaemonStatus;
+  /** Gives up records in the outbox from before `before` (ms since 1970); how many. */
+  purgeOutbox(before: number): number;
+}
