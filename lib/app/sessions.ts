@@ -6,7 +6,7 @@ import type { Host } from "../core/ports.ts";
 import type { UserApi } from "./control_client.ts";
 import type { Holder } from "./daemon_host.ts";
 import { connectControl } from "./reach.ts";
-import { connectUsable, restartPending, type UsableOptions } from "./usable.ts";
+import { connectUsable, isRestarting, type UsableOptions } from "./usable.ts";
 
 /** How long a command waits for a holder that is starting or leaving. */
 const WAIT_MS = 20_000;
@@ -43,7 +43,7 @@ export async function openRunSession(
       return await holdAlone(host, home, options);
     } catch (error) {
       if (!(error instanceof DroverError && error.code === "already_running")) throw error;
-      const patience = await restartPending(host, home) ? RESTART_WAIT_MS : WAIT_MS;
+      const patience = await isRestarting(host, home) ? RESTART_WAIT_MS : WAIT_MS;
       if (host.clock.monotonic() >= begun + patience || options.signal?.aborted) {
         throw new DroverError("busy", `Cannot reach the drover that holds ${home.root}: ${error.message}`, {
           hint: `look at ${home.logFile}`,

@@ -2,8 +2,7 @@
 import { DroverError } from "../core/drover_error.ts";
 import type { Home } from "../core/home.ts";
 import type { Host } from "../core/ports.ts";
-import { forgetRestart, startDaemon } from "../lifecycle/instance.ts";
-import { readLifecycle } from "../lifecycle/lifecycle_file.ts";
+import { completeRestart, forgetRestart, restartPending } from "../lifecycle/instance.ts";
 import { makeUsable } from "../lifecycle/replace.ts";
 import type { ControlConnection } from "./control_client.ts";
 import { instancePorts } from "./instance.ts";
@@ -45,11 +44,11 @@ async function connectCompleted(
   home: Home,
   { note }: UsableOptions,
 ): Promise<ControlConnection | undefined> {
-  if (!await restartPending(host, home)) return undefined;
+  if (!await isRestarting(host, home)) return undefined;
   try {
     const onWait = (holder: string) => note(`waiting for ${holder} …`);
-    const { status } = await startDaemon(instancePorts(host, home), home, { args: [], timeoutMs: READY_MS, onWait });
-    if (status === "started") note("a restart was cut off; started the daemon again");
+    const completed = await completeRestart(instancePorts(host, home), home, { timeoutMs: READY_MS, onWait });
+    if (completed?.status === "started") note("a restart was cut off; started the daemon again");
   } catch (error) {
     if (!(error instanceof DroverError)) throw error;
     note(`a restart was cut off and cannot be completed: ${error.message}`);
@@ -59,7 +58,6 @@ async function connectCompleted(
 }
 
 /** A restart is under way, or was cut off. */
-export async function restartPending(host: Host, home: Home): Promise<boolean> {
-  const { operation, desired } = await readLifecycle(host.files, home);
-  return operation !== null && desired?.state !== "stopped";
+export function isRestarting({ files }: Host, home: Home): Promise<boolean> {
+  return restartPending({ files }, home);
 }

@@ -83,6 +83,30 @@ export function noteDrain(
   });
 }
 
+/** A restart is under way, or was cut off. */
+export async function restartPending(ports: Pick<InstancePorts, "files">, home: Home): Promise<boolean> {
+  const { operation, desired } = await readLifecycle(ports.files, home);
+  return operation !== null && desired?.state !== "stopped";
+}
+
+/**
+ * Starts the daemon that a restart has not come to start; `undefined` where that has been done, or is wanted no more, by the
+ * time the lock is ours. Throws what `startDaemon` throws.
+ */
+export function completeRestart(
+  ports: InstancePorts,
+  home: Home,
+  options: Omit<StartOptions, "args">,
+): Promise<Started | undefined> {
+  return withRestartLock(ports, home, {
+    command: "complete a restart",
+    timeoutMs: options.timeoutMs + LOCK_EXTRA_MS,
+    onWait: options.onWait,
+    run: async () =>
+      await restartPending(ports, home) ? await startHeld(ports, home, { ...options, args: [] }) : undefined,
+  });
+}
+
 /** What cannot be completed is not tried again by every command that comes; whoever wants a daemon starts one. */
 export function forgetRestart(ports: InstancePorts, home: Home): Promise<void> {
   return withRestartLock(ports, home, {

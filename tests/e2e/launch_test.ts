@@ -224,3 +224,24 @@ Deno.test("a daemon that takes over from a run has none of its arguments", async
   assert((await run.status).code !== 0);
   await home.json(["stop", "--now"]);
 });
+
+Deno.test("a command that waits to complete a restart starts nothing once somebody has stopped the daemon", async () => {
+  await using home = await TestHome.create(compiled!);
+  await home.json(["start"]);
+  const go = join(home.root, "go");
+  await setFaults(home, { "restart.stopped": { action: "pause", untilFile: go } });
+  const restart = home.spawn(["restart"], { stdout: "null" });
+  await eventually(
+    async () => (await Deno.readTextFile(join(home.home, "lifecycle.json"))).includes('"phase": "starting"'),
+    "nobody holds the home",
+  );
+  await clearFaults(home);
+  // Both wait behind the restart; whichever comes first, stopped is what is left.
+  const list = home.spawn(["tasks", "list"], { stdout: "null" });
+  const stop = home.json(["stop"]);
+  await eventually(async () => (await home.processes()).length === 3, "both are there");
+  restart.kill("SIGKILL");
+  assertEquals([(await stop).code, (await list.status).code], [0, 0]);
+  assertEquals((await home.json(["status"])).value.state, "stopped");
+  await home.assertNoProcessLeft();
+});
