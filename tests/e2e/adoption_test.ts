@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { join } from "@std/path";
 import { TestHome } from "../support/drover.ts";
-import { programForms } from "../support/program.ts";
+import { compiledForm, programForms } from "../support/program.ts";
 
 const DAMAGES: Record<string, (pidfile: string) => Promise<void>> = {
   "is gone": (pidfile) => Deno.remove(pidfile),
@@ -18,7 +18,7 @@ const DAMAGES: Record<string, (pidfile: string) => Promise<void>> = {
   },
 };
 
-for (const form of programForms()) {
+for (const form of compiledForm()) {
   for (const [what, damage] of Object.entries(DAMAGES)) {
     Deno.test(`[${form.kind}] a live daemon whose record ${what} is used, adopted by start, and stopped`, async () => {
       await using home = await TestHome.create(form);

@@ -3,7 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import { join } from "@std/path";
 import type { FaultPoint } from "../../lib/lifecycle/verb.ts";
 import { eventually, TestHome } from "../support/drover.ts";
-import { programForms } from "../support/program.ts";
+import { compiledForm, programForms } from "../support/program.ts";
 
 /** The command that is killed, with what runs before it. */
 interface Killed {
@@ -65,7 +65,7 @@ async function assertEmpty(home: TestHome, what: string): Promise<void> {
   for (const name of ["daemon.json", "restart.json"]) assertEquals(await exists(home, name), false, `${what}: ${name}`);
 }
 
-for (const form of programForms()) {
+for (const form of compiledForm()) {
   for (const killed of KILLED) {
     const { point, running, command } = killed;
     const title = `[${form.kind}] ${command.join(" ")} killed at ${point}`;
@@ -86,8 +86,6 @@ for (const form of programForms()) {
       await assertEmpty(home, "after stop");
     });
 
-    // The forms differ in how they are started, which the tests above have tried.
-    if (form.kind === "source") continue;
     Deno.test(`${title}: the next stop leaves nothing, and nothing comes up behind it`, async () => {
       await using home = await TestHome.create(form);
       await killedAt(home, killed);

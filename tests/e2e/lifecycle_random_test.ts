@@ -3,7 +3,7 @@ import { concurrentVerbs, stopStartLoop } from "../../scripts/soak.ts";
 import { randomFrom, seedOfRun } from "../core/seed.ts";
 import { TestHome } from "../support/drover.ts";
 import { campaign } from "../support/lifecycle_campaign.ts";
-import { programForms } from "../support/program.ts";
+import { compiledForm } from "../support/program.ts";
 
 const TERMINALS = 3;
 /** Then what has begun comes to its end and the home is put in order, which takes some seconds more. */
@@ -11,7 +11,7 @@ const FOR_MS = 6_000;
 /** Every run of the suite draws the same commands; `deno task soak` draws others each time. */
 const SEED = 20261121;
 
-for (const form of programForms()) {
+for (const form of compiledForm()) {
   Deno.test(`[${form.kind}] random commands of ${TERMINALS} terminals leave one daemon or none, and a home in order`, async () => {
     const seed = Deno.env.get("DROVER_TEST_SEED") ? seedOfRun() : SEED;
     await using home = await TestHome.create(form);

@@ -5,7 +5,7 @@ import { EXIT_CODES } from "../../lib/cli/exit_code.ts";
 import { eventually, RunningDaemon, TestHome } from "../support/drover.ts";
 import { type FakeSystemd, fakeSystemd } from "../support/fake_systemd.ts";
 import { notifySocket } from "../support/notify_socket.ts";
-import { programForms } from "../support/program.ts";
+import { compiledForm } from "../support/program.ts";
 
 interface Machine extends AsyncDisposable {
   readonly home: TestHome;
@@ -23,7 +23,7 @@ async function starts(systemd: FakeSystemd): Promise<number> {
   return (await systemd.calls()).filter((call) => call.includes(" restart ")).length;
 }
 
-for (const form of programForms()) {
+for (const form of compiledForm()) {
   const name = (sentence: string) => `[${form.kind}] ${sentence}`;
   const linux = (sentence: string, fn: () => Promise<void>) =>
     Deno.test({ name: name(sentence), ignore: Deno.build.os !== "linux", fn });

@@ -27,3 +27,11 @@ export function programForms(): readonly ProgramForm[] {
     { kind: "compiled", argv: [binary] },
   ];
 }
+
+/**
+ * Only the form that people have: for tests that take long and try what the form has no part in. The life cycle's own
+ * tests show for both that a daemon is started, found and stopped.
+ */
+export function compiledForm(): readonly ProgramForm[] {
+  return programForms().filter(({ kind }) => kind === "compiled");
+}
