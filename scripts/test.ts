@@ -3,7 +3,10 @@ import { runScript } from "./command.ts";
 import { build } from "./build.ts";
 import { ROOT } from "./project.ts";
 
-/** Half of an end-to-end test is waiting for other processes, so that twice as many files as there are cores keep them busy. */
+/**
+ * Half of an end-to-end test is waiting for other processes, so that twice as many files as there are cores keep them
+ * busy. Chosen tests, such as those with real agent CLIs, run with as many as the runtime thinks right.
+ */
 const JOBS = String(2 * navigator.hardwareConcurrency);
 
 /** How many tests of a run passed and failed. */
@@ -38,7 +41,7 @@ async function main(): Promise<number> {
     // Coloured as if there were no pipe in between.
     env: {
       DROVER_TEST_BINARY: binary,
-      DENO_JOBS: Deno.env.get("DENO_JOBS") || JOBS,
+      DENO_JOBS: Deno.env.get("DENO_JOBS") || (Deno.args.length > 0 ? "" : JOBS),
       ...(Deno.stdout.isTerminal() ? { FORCE_COLOR: "1" } : {}),
     },
     stdin: "null",

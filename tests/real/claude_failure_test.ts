@@ -3,7 +3,7 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { EXIT_CODES } from "../../lib/cli/exit_code.ts";
 import type { FailureReason } from "../../lib/core/failure.ts";
 import { programForms } from "../support/program.ts";
-import { ClaudeHome } from "./claude_home.ts";
+import { ClaudeHome, spoken } from "./claude_home.ts";
 
 /** What a scenario of the fake model ends in, and the messages that come before. */
 const FAILURES: Record<string, { reason: FailureReason; says: string; kinds: string[] }> = {
@@ -28,7 +28,7 @@ for (const form of programForms()) {
           const seen = [code, task.status, task.failure_reason, task.attempt, task.retried_by];
           assertEquals(seen, [EXIT_CODES.taskFailed.code, "failed", reason, 1, null], `${scenario}: ${task.error}`);
           assertStringIncludes(task.error ?? "", says);
-          assertEquals(messages.map((message) => message.type), kinds, scenario);
+          assertEquals(spoken(messages).map((message) => message.type), kinds, scenario);
         }),
       );
       await daemon.stop();

@@ -133,3 +133,10 @@ async function sessionOf(pid: number): Promise<number> {
   const stat = await Deno.readTextFile(`/proc/${pid}/stat`).catch(() => "");
   return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[3] ?? -1);
 }
+
+/** Without the later pieces of a text that went on: fragments are joined for half a second, and a slow machine takes longer. */
+export function spoken(messages: readonly Said[]): readonly Said[] {
+  const goesOn = ({ type }: Said, before: Said | undefined) =>
+    (type === "text" || type === "thinking") && before?.type === type;
+  return messages.filter((message, i) => !goesOn(message, messages[i - 1]));
+}
