@@ -156,10 +156,15 @@ async function open(host: Host, home: Home, options: HolderOptions): Promise<Hol
     userApi: coordinator.userApi,
     instance,
     stop(stopMode) {
+      log.info("asked to end", { by: "control socket", mode: stopMode });
       daemon.stop();
       if (stopMode === "now") daemon.cancelTasks();
     },
-    cancelDrain: () => daemon.cancelDrain(),
+    cancelDrain() {
+      const cancelled = daemon.cancelDrain();
+      if (cancelled) log.info("asked to go on", { by: "control socket" });
+      return cancelled;
+    },
   });
   const server = host.network.serveUnix(place.path, handler, (error) => {
     // Nobody could tell it anything any more, or start another one beside it.

@@ -1,5 +1,5 @@
 /** What the file system of a home can do, tried in a directory of the home's own that is removed again. */
-import { type Host, HostError } from "../core/ports.ts";
+import { type CommandResult, type Host, HostError } from "../core/ports.ts";
 import { controlSocket, type Home } from "../core/home.ts";
 import { type Finding, ok, problem } from "./doctor_check.ts";
 
@@ -20,6 +20,8 @@ interface Capability {
 const PREFIX = ".probe-";
 const ABANDONED_MS = 10 * 60_000;
 const PROGRAM_MS = 5_000;
+const BUSY_TRIES = 20;
+const BUSY_MS = 50;
 const ELSEWHERE = "set DROVER_HOME to a directory on a local disk";
 
 const CAPABILITIES: readonly Capability[] = [
@@ -95,10 +97,23 @@ async function sockets({ host, home, directory }: Probe): Promise<string | undef
 async function programs({ host, directory }: Probe): Promise<string | undefined> {
   const executable = `${directory}/program`;
   await host.files.writeAtomic(executable, "#!/bin/sh\nexit 0\n", { mode: 0o700 });
-  const { exit, timedOut } = await host.processes.run(
-    { executable, args: [], cwd: directory, env: {} },
-    { timeoutMs: PROGRAM_MS },
-  );
+  const { exit, timedOut } = await runFresh({ host, directory }, executable);
   if (timedOut) return `a script did not end within ${PROGRAM_MS / 1000} s`;
   return exit.code === 0 ? undefined : `a script that does nothing ended with code ${exit.code}`;
+}
+
+/** A fork elsewhere in this process has the file open for writing until its exec, and so long the system calls it busy. */
+async function runFresh(
+  { host, directory }: Pick<Probe, "host" | "directory">,
+  executable: string,
+): Promise<CommandResult> {
+  for (let tries = 1;; tries++) {
+    try {
+      return await host.processes.run({ executable, args: [], cwd: directory, env: {} }, { timeoutMs: PROGRAM_MS });
+    } catch (error) {
+      const busy = error instanceof HostError && /busy|os error 26\b/i.test(error.message);
+      if (!busy || tries === BUSY_TRIES) throw error;
+      await host.clock.sleep(BUSY_MS);
+    }
+  }
 }

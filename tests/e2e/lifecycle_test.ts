@@ -37,6 +37,7 @@ for (const form of programForms()) {
     assert(restarted.value.pid !== started.value.pid);
     assertEquals((await home.json(["stop"])).value.status, "stopped");
     assertEquals((await home.json(["stop"])).value.status, "notRunning");
+    assertStringIncludes(await home.log(), '"message":"asked to end","logger":"drover.app","by":"control socket"');
     await home.assertNoProcessLeft();
   });
 

@@ -148,8 +148,10 @@ class SignalLadder implements Disposable {
 
   constructor({ host, output }: CommandContext, { drainMs }: Serving) {
     this.left = new Promise((resolve) => this.#leave = resolve);
-    this.#used.use(host.signals.on(["SIGINT", "SIGTERM"], () => {
+    const log = host.logs.getLogger("app");
+    this.#used.use(host.signals.on(["SIGINT", "SIGTERM"], (name) => {
       this.count++;
+      log.info("asked to end", { by: name, time: this.count });
       const daemon = this.holder?.daemon;
       if (this.count === 1) {
         this.#told.abort();
@@ -163,7 +165,7 @@ class SignalLadder implements Disposable {
       else this.#leave(EXIT_CODES.interrupted.code);
     }));
     // A closed terminal is no reason to end: whoever wants that sends SIGTERM.
-    this.#used.use(host.signals.on(["SIGHUP"], () => {}));
+    this.#used.use(host.signals.on(["SIGHUP"], () => log.info("the terminal is closed", { by: "SIGHUP" })));
   }
 
   /** Aborts at the first. */
