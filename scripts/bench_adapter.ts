@@ -24,8 +24,9 @@ export async function benchAdapter(): Promise<{ name: string; perSecond: number 
       mark: "bench",
     });
     const { stdin, stdout, exit } = child;
-    const task = { id: "bench", prompt: "go", cwd: folder, permission: "full" } as const;
-    const io = { stdin, stdout, exit, stderrTail: () => child.stderrTail() };
+    const task = { id: "bench", prompt: "go", cwd: folder, permission: "full", newSession: "" } as const;
+    const ask = () => Promise.resolve({ allow: false, why: "" });
+    const io = { stdin, stdout, exit, stderrTail: () => child.stderrTail(), clock: createClock(), ask };
     const session = claudeStreamJson.run(io, task, new AbortController().signal);
     let count = 0;
     for await (const message of session.messages) if (message.kind.startsWith("tool")) count++;

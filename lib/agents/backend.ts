@@ -1,15 +1,22 @@
 /** The contract of an adapter: one per protocol family, given streams and never a process. */
-import type { AgentMessage, Outcome } from "../core/message.ts";
+import type { AgentMessage, Outcome, PermissionDecision, PermissionRequest } from "../core/message.ts";
 import type { AgentTask, CommandLine, Family, Runtime } from "../core/model.ts";
-import type { ChildExit } from "../core/ports.ts";
+import type { ChildExit, Clock } from "../core/ports.ts";
 
 /** The agent's streams as the runner hands them to an adapter. */
 export interface AgentIo {
   /** Null when the command line asked for no stdin. */
   readonly stdin: WritableStream<Uint8Array> | null;
   readonly stdout: ReadableStream<Uint8Array>;
+  /** For the time limits of single requests; those of the run are the runner's. */
+  readonly clock: Pick<Clock, "after" | "now">;
   /** The last of stderr so far, for failure texts. */
   stderrTail(): string;
+  /**
+   * Asks a person, where the task's permission is `ask`; an adapter goes on reading meanwhile. Never rejects: nobody who
+   * answers in time, and the end of the run, are a refusal.
+   */
+  ask(request: PermissionRequest): Promise<PermissionDecision>;
   /** How the process ended. An adapter may await it once stdout has ended, never before. */
   readonly exit: Promise<ChildExit>;
 }
@@ -24,10 +31,15 @@ export interface Session {
   readonly outcome: Promise<Outcome>;
 }
 
-export interface Backend {
-  readonly family: Family;
-  /** Pure. The prompt is never in it where the CLI offers another way. */
-  commandFor(runtime: Runtime, task: AgentTask): CommandLine;
+/** One protocol family, as one row of the table speaks it. */
+export interface Adapter {
   /** `signal` aborts with a `StopError`; the caller ends the process, the adapter only stops reading. */
   run(io: AgentIo, task: AgentTask, signal: AbortSignal): Session;
+}
+
+/** One row of the table at work. */
+export interface Backend extends Adapter {
+  readonly family: Family;
+  /** Pure. The prompt is never in it where the CLI offers another way. Throws `LaunchRefusal`. */
+  commandFor(runtime: Runtime, task: AgentTask): CommandLine;
 }

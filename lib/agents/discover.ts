@@ -3,7 +3,8 @@ import { isAbsolute, join } from "@std/path";
 import type { Runtime, SkippedProvider, SkipReason } from "../core/model.ts";
 import { type CommandResult, type Env, type Files, HostError, type Processes } from "../core/ports.ts";
 import { compareVersions, findVersion, formatVersion } from "../core/version.ts";
-import { type Launch, type ProviderRow, PROVIDERS } from "./registry.ts";
+import type { Launch, ProviderRow } from "./provider_row.ts";
+import { PROVIDERS } from "./registry.ts";
 
 const PROBE_LIMIT_MS = 10_000;
 

@@ -1,27 +1,15 @@
 /** The adapter for agents without a protocol: the prompt goes in, text comes out, the exit code is the verdict. */
-import type { AgentTask, CommandLine, Runtime } from "../core/model.ts";
-import type { AgentIo, Backend } from "./backend.ts";
+import type { AgentTask } from "../core/model.ts";
+import type { Adapter, AgentIo } from "./backend.ts";
 import { readLines } from "./ndjson.ts";
 import { AgentInput, type Conversation, describeExit, exitOf, failed, sessionOf } from "./session.ts";
 
 /** How much of the answer is kept for the report; the messages have it all. */
 const OUTPUT_CHARS = 1024 * 1024;
 
-export const plainText: Backend = {
-  family: "plain-text",
-  commandFor,
+export const plainText: Adapter = {
   run: (io, task, signal) => sessionOf(converse(io, task, signal), signal),
 };
-
-function commandFor(runtime: Runtime, task: AgentTask): CommandLine {
-  const model = task.model ? ["--model", task.model] : [];
-  return {
-    executable: runtime.executable,
-    args: [...runtime.fixedArgs, ...model],
-    env: runtime.env ?? {},
-    stdin: "pipe",
-  };
-}
 
 async function* converse(io: AgentIo, task: AgentTask, signal: AbortSignal): Conversation {
   const input = new AgentInput(io.stdin);

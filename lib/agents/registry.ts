@@ -1,84 +1,48 @@
-/** THE TABLE: one row per agent CLI, and one adapter per protocol family; everything drover knows of a CLI stands in this folder. */
-import type { Family, Permission } from "../core/model.ts";
-import type { Backend } from "./backend.ts";
+/** THE TABLE: one row per agent CLI, and one adapter per protocol family; everything drover knows of a CLI stands in its row. */
+import type { Family } from "../core/model.ts";
+import type { Adapter, Backend } from "./backend.ts";
 import { claudeStreamJson } from "./claude_stream_json.ts";
+import { commandLineOf } from "./command_line.ts";
 import { plainText } from "./plain_text.ts";
-
-export const BACKENDS: Readonly<Record<Family, Backend>> = {
-  "claude-stream-json": claudeStreamJson,
-  "plain-text": plainText,
-};
-
-/** How a row is started and how one finds out that it works. */
-export type Launch =
-  | {
-    readonly kind: "command";
-    /** Names looked up on PATH, the first that is there wins. */
-    readonly names: readonly string[];
-    readonly versionArgs: readonly string[];
-    /** Older ones are skipped; absent where any version will do. */
-    readonly minimum?: string;
-    /** For people who do not have it. */
-    readonly install: string;
-  }
-  /** This program itself, with a verb of its own: nothing to find, nothing to probe. */
-  | { readonly kind: "self"; readonly args: readonly string[] };
-
-export interface ProviderRow {
-  readonly provider: string;
-  /** For people. */
-  readonly title: string;
-  readonly family: Family;
-  readonly launch: Launch;
-  /** What the CLI can promise. */
-  readonly permissions: readonly Permission[];
-  readonly env?: Readonly<Record<string, string>>;
-  /** Additionally where drover runs as root. */
-  readonly rootEnv?: Readonly<Record<string, string>>;
-  /** No model behind it: never chosen unless asked for by name. */
-  readonly demo?: true;
-}
+import type { ProviderRow, RowOf } from "./provider_row.ts";
+import { CLAUDE } from "./rows/claude.ts";
+import { DEMO } from "./rows/demo.ts";
+import { LLM } from "./rows/llm.ts";
 
 /** Best first: what is chosen when nobody says which. */
-export const PROVIDERS: readonly ProviderRow[] = [
-  {
-    provider: "claude",
-    title: "Claude Code",
-    family: "claude-stream-json",
-    launch: {
-      kind: "command",
-      names: ["claude"],
-      versionArgs: ["--version"],
-      minimum: "2.0.0",
-      install: "npm install -g @anthropic-ai/claude-code",
-    },
-    permissions: ["full", "read-only"],
-    env: {
-      // A CLI that replaces itself during a run is a changed binary to us.
-      DISABLE_AUTOUPDATER: "1",
-      CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: "1",
-      // What runs in the background is ended with the run, so the model had better not count on it.
-      CLAUDE_CODE_DISABLE_BACKGROUND_TASKS: "1",
-    },
-    // As root it refuses to skip permissions unless told that it is in a sandbox; only exactly "1" counts.
-    rootEnv: { IS_SANDBOX: "1" },
+export const PROVIDERS: readonly ProviderRow[] = [CLAUDE, LLM, DEMO];
+
+const ADAPTERS: { readonly [F in Family]: (row: RowOf<F>) => Adapter } = {
+  "claude-stream-json": () => claudeStreamJson,
+  "codex-app-server": () => {
+    throw new Error("The codex-app-server family is not built yet");
   },
-  {
-    provider: "llm",
-    title: "llm (one prompt, one answer, no tools)",
-    family: "plain-text",
-    launch: { kind: "command", names: ["llm"], versionArgs: ["--version"], install: "pipx install llm" },
-    permissions: ["full", "read-only"],
+  acp: () => {
+    throw new Error("The acp family is not built yet");
   },
-  {
-    provider: "demo",
-    title: "built-in demo agent (no model)",
-    family: "claude-stream-json",
-    launch: { kind: "self", args: ["__demo-agent"] },
-    permissions: ["full", "read-only"],
-    demo: true,
+  "exec-jsonl": () => {
+    throw new Error("The exec-jsonl family is not built yet");
   },
-];
+  "plain-text": () => plainText,
+};
+
+export function backendOf(row: ProviderRow): Backend {
+  const { run } = (ADAPTERS[row.family] as (row: ProviderRow) => Adapter)(row);
+  return { family: row.family, commandFor: (runtime, task) => commandLineOf(row, runtime, task), run };
+}
+
+const BACKENDS = new Map(PROVIDERS.map((row) => [row.provider, backendOf(row)]));
+
+export function rowOf(provider: string): ProviderRow | undefined {
+  return PROVIDERS.find((row) => row.provider === provider);
+}
+
+/** Of a provider of the table; throws for any other, which discovery never finds. */
+export function backendFor(provider: string): Backend {
+  const backend = BACKENDS.get(provider);
+  if (!backend) throw new Error(`There is no agent CLI ${provider} in the table`);
+  return backend;
+}
 
 /**
  * Variables a running agent sets for what it starts, as names or as prefixes that end in `*`. An agent that inherits

@@ -1,5 +1,5 @@
 /** One holder of a home: lock, stores, control socket, pidfile and daemon, opened in order and closed in reverse. */
-import { BACKENDS, SESSION_VARIABLES } from "../agents/registry.ts";
+import { backendFor, SESSION_VARIABLES } from "../agents/registry.ts";
 import { discover, discoverProvider } from "../agents/discover.ts";
 import { createCoordinator } from "../coordinator/embedded.ts";
 import type { Coordinator } from "../coordinator/coordinator.ts";
@@ -272,7 +272,7 @@ function createEmbeddedDaemon(
     ...(mode === "run" ? { submittedTo: options.instance } : { binaries }),
     discover: (limits) => discoverAgents(host, limits),
     ...(options.reload ? { reload: options.reload } : {}),
-    backendFor: (family) => BACKENDS[family],
+    backendFor,
     sessionVariables: SESSION_VARIABLES,
     getLogger: logs.getLogger,
   });

@@ -1,4 +1,5 @@
 /** Rows as they are stored, and a task row as the daemon protocol shows it. */
+import type { Permission } from "../core/model.ts";
 import type { TaskState } from "../core/task_state.ts";
 
 export interface TaskRecord {
@@ -11,7 +12,7 @@ export interface TaskRecord {
   readonly prompt: string;
   readonly directory_mode: "in-place" | "worktree" | "scratch";
   readonly directory_path: string | null;
-  readonly permission: "full" | "read-only";
+  readonly permission: Permission;
   readonly model: string | null;
   readonly time_limit_ms: number | null;
   readonly submitted_to: string | null;

@@ -22,7 +22,32 @@ export type AgentMessage =
   | { readonly kind: "session"; readonly sessionId: string }
   /** Totals so far, replacing any earlier ones. */
   | { readonly kind: "usage"; readonly usage: readonly ModelUsage[] }
-  | { readonly kind: "error"; readonly text: string };
+  | { readonly kind: "error"; readonly text: string }
+  /** The agent waits for a person; the runner says it, never an adapter. Answered by one with the same `requestId`. */
+  | ({ readonly kind: "permission-request"; readonly requestId: string } & PermissionRequest)
+  | {
+    readonly kind: "permission-answer";
+    readonly requestId: string;
+    readonly callId: string;
+    readonly allow: boolean;
+    /** Who or what decided, for people. */
+    readonly why: string;
+  };
+
+/** What an agent asks to be allowed. */
+export interface PermissionRequest {
+  readonly tool: string;
+  /** Of the tool use it is about; empty where the agent does not say. */
+  readonly callId: string;
+  /** One line for people: what would be done. */
+  readonly title: string;
+  readonly input: Readonly<Record<string, unknown>>;
+}
+
+export interface PermissionDecision {
+  readonly allow: boolean;
+  readonly why: string;
+}
 
 export type MessageKind = AgentMessage["kind"];
 
@@ -35,6 +60,10 @@ export type Outcome =
     /** For people: what happened, the current value, the end of stderr. */
     readonly detail: string;
     readonly sessionId?: string;
+    /** The session that was to be continued is not there or not ours: a fresh one may do. */
+    readonly resumeRejected?: true;
+    /** The provider said when it will serve again, in ms since 1970. */
+    readonly retryAt?: number;
   };
 
 /** Why a run was told to end before its agent was done; the typed `reason` of the run's AbortSignal. */

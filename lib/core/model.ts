@@ -1,10 +1,14 @@
 /** The nouns every part of drover shares: provider, runtime, task, claim, command line, work directory. */
 
 /** A protocol an agent CLI speaks; it selects the adapter. Families name protocols, never products. */
-export type Family = "claude-stream-json" | "plain-text";
+export type Family = "claude-stream-json" | "codex-app-server" | "acp" | "exec-jsonl" | "plain-text";
 
-/** What a task may do to the files it sees. `read-only` is the agent CLI's own promise: its adapter asks for it. */
-export type Permission = "full" | "read-only";
+/**
+ * What a task may do. `full`: everything. `ask`: what the agent CLI asks about is decided by a person, and refused when
+ * nobody answers in time. `read-only`: nothing that changes files; the CLI's own promise, which its row asks for.
+ */
+export const PERMISSIONS = ["full", "ask", "read-only"] as const;
+export type Permission = typeof PERMISSIONS[number];
 
 /**
  * Where a task works: `in-place` in a directory of the user's, `worktree` in a git worktree of the repository that
@@ -68,9 +72,37 @@ export interface AgentTask {
   readonly cwd: string;
   readonly permission: Permission;
   readonly model?: string;
+  /** How hard the model is to think, in the CLI's own words, e.g. `high`. */
+  readonly effort?: string;
+  /** The CLI's own sandbox is wanted. */
+  readonly sandbox?: boolean;
   /** The provider's own session id to continue. */
   readonly resumeSession?: string;
+  /** A UUID of ours for a new session, which a CLI that lets its caller choose gets: known before it says anything. */
+  readonly newSession: string;
+  /** Of the agent: added after ours. */
+  readonly extraArgs?: readonly string[];
+  /** Servers of tools for this run; absent where the CLI's own configuration is to count alone. */
+  readonly mcpServers?: readonly McpServer[];
+  /** The same in a private file, as the `mcpServers` object most CLIs read; only where a row takes it like that. */
+  readonly mcpConfigFile?: string;
 }
+
+/** A server of the model context protocol that an agent is to use. */
+export type McpServer =
+  | {
+    readonly name: string;
+    readonly kind: "stdio";
+    readonly command: string;
+    readonly args: readonly string[];
+    readonly env: Readonly<Record<string, string>>;
+  }
+  | {
+    readonly name: string;
+    readonly kind: "http" | "sse";
+    readonly url: string;
+    readonly headers: Readonly<Record<string, string>>;
+  };
 
 /** Tokens of one model over a whole run: totals, never increments. */
 export interface ModelUsage {

@@ -1,7 +1,6 @@
 /** What a daemon is given and what it can be asked: the contract between it and whoever opens it. */
 import type { Backend } from "../agents/backend.ts";
 import type { Home } from "../core/home.ts";
-import type { Family } from "../core/model.ts";
 import type { Ending, Phase } from "../core/phase.ts";
 import type { Clock, Fetch, Files, Fingerprints, Logger, Processes, Random } from "../core/ports.ts";
 import type { ReloadMode } from "../core/reload_gate.ts";
@@ -52,7 +51,8 @@ export interface DaemonOptions {
   readonly binaries?: BinariesOptions;
   /** Absent where this process is not to be replaced by another. */
   readonly reload?: ReloadOptions;
-  readonly backendFor: (family: Family) => Backend;
+  /** Of a provider of the table. */
+  readonly backendFor: (provider: string) => Backend;
   readonly sessionVariables: readonly string[];
   readonly clock: Clock;
   readonly random: Random;

@@ -28,6 +28,8 @@ export interface MessagePump {
   push(message: AgentMessage): void;
   /** Sends what is held back. */
   flush(): void;
+  /** The session it was told of is not the run's any more. */
+  forgetSession(): void;
   /** The latest totals the agent reported. */
   readonly usage: readonly ModelUsage[];
   readonly sessionId: string;
@@ -89,6 +91,10 @@ class Pump implements MessagePump {
     }
     if (this.#batch.length >= MAX_BATCH || this.#chars >= MAX_BATCH_CHARS) this.#send();
     this.#watch();
+  }
+
+  forgetSession(): void {
+    this.sessionId = "";
   }
 
   flush(): void {
@@ -172,6 +178,10 @@ function cleaned(message: Exclude<AgentMessage, { kind: "text" | "thinking" | "s
       return { ...message, output: truncateUtf8(redactText(message.output), MAX_OUTPUT_BYTES) };
     case "error":
       return { ...message, text: redactText(message.text) };
+    case "permission-request":
+      return { ...message, title: redactText(message.title), input: redactValue(message.input) };
+    case "permission-answer":
+      return { ...message, why: redactText(message.why) };
   }
 }
 

@@ -13,6 +13,8 @@ export interface RunResult {
   readonly sessionId: string;
   readonly workDir: string;
   readonly branch: string;
+  /** Empty, or the session that could not be continued, which nobody should be offered again. */
+  readonly retiredSession: string;
 }
 
 /** `nothing`: the server gave the task away or deleted it, so there is nobody to tell. */
@@ -24,7 +26,12 @@ const MAX_ERROR_BYTES = 16 * 1024;
 
 export function reportOf(result: RunResult): Report {
   const { stopped, outcome } = result;
-  const place = { session_id: sessionOf(result), work_dir: result.workDir, branch_name: result.branch };
+  const place = {
+    session_id: sessionOf(result),
+    work_dir: result.workDir,
+    branch_name: result.branch,
+    ...(result.retiredSession ? { retired_session_id: result.retiredSession } : {}),
+  };
   if (stopped?.kind === "gone") return { kind: "nothing" };
   if (stopped?.kind === "cancelled") {
     return { kind: "cancel-ack", body: { branch_name: result.branch, durable_work_dir: result.workDir } };
@@ -44,7 +51,7 @@ export function reportOf(result: RunResult): Report {
 function failure(
   reason: string,
   error: string,
-  place: { session_id: string; work_dir: string; branch_name: string },
+  place: { session_id: string; work_dir: string; branch_name: string; retired_session_id?: string },
 ): Report {
   const body: Partial<FailRequest> = {
     error: truncateUtf8(redactText(error), MAX_ERROR_BYTES),
@@ -53,6 +60,7 @@ function failure(
     ...(place.session_id ? { session_id: place.session_id } : {}),
     ...(place.work_dir ? { work_dir: place.work_dir } : {}),
     ...(place.branch_name ? { branch_name: place.branch_name } : {}),
+    ...(place.retired_session_id ? { retired_session_id: place.retired_session_id } : {}),
   };
   return { kind: "fail", body };
 }

@@ -1,22 +1,25 @@
 /** The task runner: one claimed task from directory to outcome, with exactly one report and no process left behind. */
-import type { AgentIo, Backend } from "../agents/backend.ts";
+import type { Backend } from "../agents/backend.ts";
 import { agentEnv } from "../core/agent_env.ts";
 import type { Home } from "../core/home.ts";
 import { LEASE } from "../core/lease.ts";
-import { type Outcome, StopError, type StopReason, stopReasonOf } from "../core/message.ts";
-import type { Family } from "../core/model.ts";
+import { type Outcome, type PermissionDecision, StopError, type StopReason, stopReasonOf } from "../core/message.ts";
+import type { AgentTask } from "../core/model.ts";
 import { type Child, type Clock, type Env, type Files, HostError } from "../core/ports.ts";
 import type { Logger, Processes, Random } from "../core/ports.ts";
-import { agentTaskOf } from "./agent_task.ts";
+import { runAgent } from "./agent_run.ts";
+import { agentTaskOf, withoutSession } from "./agent_task.ts";
 import type { BinaryWatch } from "./binary_watch.ts";
 import type { ClaimedTask, WireMessage } from "../wire/payloads.ts";
 import type { Connection, RegisteredRuntime } from "./connection.ts";
 import { createPump, type MessagePump } from "./message_pump.ts";
 import type { Outbox, OutboxKind } from "./outbox.ts";
+import { createPermissions, type PendingPermission, type Permissions } from "./permissions.ts";
 import type { Slot } from "./pool.ts";
 import { reportOf, usageBody } from "./report.ts";
+import { createRunLimits, type RunLimits } from "./run_limits.ts";
 import { createStatusWatch, type StatusWatch, stopReasonFor } from "./status_watch.ts";
-import { startAgent, waitForProgram } from "./task_launch.ts";
+import { waitForProgram } from "./task_launch.ts";
 import { reportStart } from "./task_start.ts";
 import { createTranscript, type Transcript } from "./transcript.ts";
 import { prepareWorkdir, type Workdir, WorkdirError } from "./workdir.ts";
@@ -30,7 +33,8 @@ export interface RunnerContext {
   readonly processes: Processes;
   readonly log: Logger;
   readonly outbox: Outbox;
-  readonly backendFor: (family: Family) => Backend;
+  /** Of a provider of the table. */
+  readonly backendFor: (provider: string) => Backend;
   /** Environment that agents inherit. */
   readonly env: () => Env;
   readonly sessionVariables: readonly string[];
@@ -54,6 +58,8 @@ export interface RunView {
   readonly pid: number | null;
   readonly messages: number;
   readonly workdir: string;
+  /** What the agent waits for a person with. */
+  readonly asks: readonly PendingPermission[];
 }
 
 export interface TaskRun {
@@ -62,11 +68,11 @@ export interface TaskRun {
   /** Something about the task may have changed on the server: look now. */
   checkStatus(): void;
   stop(reason: StopReason): void;
+  /** A person's word on a question of the agent's; false when there is no such question any more. */
+  answer(requestId: string, decision: PermissionDecision): boolean;
   view(): RunView;
 }
 
-/** How long an agent may take to end by itself after its outcome. */
-const LAST_WORDS_MS = 2_000;
 /** How long a slot waits for its report to be delivered before the outbox carries it on alone. */
 const DELIVERY_WAIT_MS = 30_000;
 
@@ -91,6 +97,9 @@ class Run implements TaskRun {
   #workdir: Workdir = { path: "", reused: false };
   #stage: RunStage = "preparing";
   #child: Child | undefined;
+  #permissions: Permissions | undefined;
+  /** The session that was to be continued and could not be. */
+  #retiredSession = "";
   readonly #watch: StatusWatch;
 
   constructor(context: RunnerContext, task: ClaimedTask, connection: Connection, slot: Slot) {
@@ -120,6 +129,10 @@ class Run implements TaskRun {
     if (!this.#stop.signal.aborted) this.#stop.abort(new StopError(reason));
   }
 
+  answer(requestId: string, decision: PermissionDecision): boolean {
+    return this.#permissions?.answer(requestId, decision) ?? false;
+  }
+
   view(): RunView {
     return {
       task: this.#task.id,
@@ -131,6 +144,7 @@ class Run implements TaskRun {
       pid: this.#child?.pid ?? null,
       messages: this.#pump.count,
       workdir: this.#workdir.path,
+      asks: this.#permissions?.pending ?? [],
     };
   }
 
@@ -240,67 +254,54 @@ class Run implements TaskRun {
     return signal.aborted ? stopped(signal) : held;
   }
 
+  /** The agent, and once more with a fresh session when the one it was to continue is not there (nothing was done yet). */
   async #execute(): Promise<Outcome> {
-    const { clock, processes, backendFor, timeLimitMs, log } = this.#context;
-    const { runtime } = this.#registered!;
-    const backend = backendFor(runtime.family);
-    const agentTask = agentTaskOf(this.#task, this.#workdir);
-    const command = backend.commandFor(runtime, agentTask);
+    const { clock, timeLimitMs, random } = this.#context;
     const signal = this.#stop.signal;
-    const started = await startAgent(
-      () =>
-        processes.spawn({
-          executable: command.executable,
-          args: command.args,
-          cwd: this.#workdir.path,
-          env: this.#environment(command.env),
-          stdin: command.stdin,
-          mark: `${this.#context.markPrefix}${this.#task.id}`,
-        }),
-      this.#context.launchable && ((distrust) => this.#waitForProgram(distrust)),
-    );
-    if ("kind" in started) return started;
-    const child = this.#child = started;
     const limitMs = this.#task.time_limit_ms > 0 ? this.#task.time_limit_ms : timeLimitMs;
-    using limit = clock.after(limitMs, () => this.stop({ kind: "time-limit", limitMs }));
-    // Said now and not with the session, which some agents reveal only at their end.
-    this.#put("session", { session_id: "", work_dir: this.#workdir.path });
-    log.info("agent started", { task: this.#task.id, provider: runtime.provider, pid: child.pid });
-    const onAbort = () => void child.stop();
-    signal.addEventListener("abort", onAbort, { once: true });
-    // What it left behind may hold its output open: waiting for the end of that would be waiting for ever. That the
-    // stop worked is asked for below, where it is awaited.
-    void child.exit.then(() => child.stop()).catch(() => {});
-    try {
-      if (signal.aborted) onAbort();
-      const io: AgentIo = {
-        stdin: child.stdin,
-        stdout: child.stdout,
-        stderrTail: () => child.stderrTail(),
-        exit: child.exit,
-      };
-      const session = backend.run(io, agentTask, signal);
-      for await (const message of session.messages) this.#pump.push(message);
-      const outcome = await session.outcome;
-      // Its time does not run on while it leaves: what is done is done.
-      limit[Symbol.dispose]();
-      return outcome;
-    } finally {
-      signal.removeEventListener("abort", onAbort);
-      if (!signal.aborted) await this.#leaveToEnd(child);
-      const report = await child.stop();
-      if (report.leftovers.length > 0) {
-        log.warn("processes the agent left behind were ended", { task: this.#task.id, pids: report.leftovers });
-      }
-    }
+    using limits = createRunLimits({ clock, timeLimitMs: limitMs, stop: (reason) => this.stop(reason) });
+    using permissions = createPermissions({ clock, random, say: (message) => this.#pump.push(message) });
+    this.#permissions = permissions;
+    const refuse = () => permissions[Symbol.dispose]();
+    signal.addEventListener("abort", refuse, { once: true });
+    const task = agentTaskOf(this.#task, this.#workdir, random.uuid());
+    const outcome = await this.#attempt(task, limits, permissions);
+    const fresh = withoutSession(task, outcome);
+    if (!fresh || this.#pump.usedTools || signal.aborted) return outcome;
+    this.#context.log.info("session was refused, the agent begins a new one", { task: this.#task.id });
+    this.#retiredSession = task.resumeSession ?? "";
+    this.#pump.forgetSession();
+    return await this.#attempt(fresh, limits, permissions);
   }
 
-  /** An agent that has said its last word may still be saving its session; one that stays is ended. */
-  async #leaveToEnd(child: Child): Promise<void> {
-    const { clock } = this.#context;
-    const waiting = new AbortController();
-    await Promise.race([child.exit, clock.sleep(LAST_WORDS_MS, { signal: waiting.signal }).catch(() => {})]);
-    waiting.abort();
+  async #attempt(task: AgentTask, limits: RunLimits, permissions: Permissions): Promise<Outcome> {
+    const { log, launchable, backendFor, markPrefix } = this.#context;
+    const { runtime } = this.#registered!;
+    return await runAgent({
+      ...this.#context,
+      backend: backendFor(runtime.provider),
+      runtime,
+      task,
+      env: (adapter) => this.#environment(adapter),
+      mark: `${markPrefix}${this.#task.id}`,
+      signal: this.#stop.signal,
+      ask: (request) => permissions.ask(request),
+      ...(launchable ? { wait: (distrust: boolean) => this.#waitForProgram(distrust) } : {}),
+      onStarted: (child) => {
+        this.#child = child;
+        // Said now and not with the session, which some agents reveal only at their end.
+        this.#put("session", { session_id: "", work_dir: this.#workdir.path });
+        log.info("agent started", { task: this.#task.id, provider: runtime.provider, pid: child.pid });
+      },
+      onMessage: (message) => {
+        limits.saw(message);
+        this.#pump.push(message);
+      },
+      // Its time does not run on while it leaves.
+      onOutcome: (outcome) => {
+        if (!withoutSession(task, outcome)) limits[Symbol.dispose]();
+      },
+    });
   }
 
   #environment(adapter: Env): Env {
@@ -336,6 +337,7 @@ class Run implements TaskRun {
       sessionId: this.#pump.sessionId,
       workDir: this.#workdir.path,
       branch: this.#workdir.branch ?? "",
+      retiredSession: this.#retiredSession,
     });
     this.#transcript.append([{ outcome: report }]);
     if (report.kind === "nothing") return;

@@ -211,6 +211,23 @@ export function toWireMessage(message: AgentMessage, seq: number): WireMessage |
       return { ...base, type: "tool_use", tool: message.tool, input: { ...message.input }, call_id: message.callId };
     case "tool-result":
       return { ...base, type: "tool_result", tool: message.tool, output: message.output, call_id: message.callId };
+    case "permission-request":
+      return {
+        ...base,
+        type: "permission_request",
+        tool: message.tool,
+        content: message.title,
+        input: { ...message.input },
+        call_id: message.requestId,
+      };
+    case "permission-answer":
+      return {
+        ...base,
+        type: "permission_answer",
+        content: message.why,
+        output: message.allow ? "allowed" : "denied",
+        call_id: message.requestId,
+      };
     case "session":
     case "usage":
       return undefined;

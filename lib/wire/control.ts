@@ -1,5 +1,6 @@
 /** What goes over the control socket: hello, status and the user API of the embedded coordinator (tasks and agents). */
 import * as z from "zod/mini";
+import { PERMISSIONS } from "../core/model.ts";
 import { TASK_STATES } from "../core/task_state.ts";
 import { DirectoryPayload } from "./payloads.ts";
 
@@ -21,7 +22,7 @@ export const CreateTask = z.lazy(() =>
     agent: z.optional(z.string()),
     prompt: z.string(),
     directory: DirectoryPayload,
-    permission: z.enum(["full", "read-only"]),
+    permission: z.enum(PERMISSIONS),
     model: z.optional(z.string()),
     /** Continue the session and directory of this task: the new one joins its thread. */
     resume: z.optional(z.string()),
@@ -57,7 +58,7 @@ export const TaskView = z.lazy(() =>
     status: z.enum(TASK_STATES),
     prompt: z.string(),
     directory: DirectoryPayload,
-    permission: z.enum(["full", "read-only"]),
+    permission: z.enum(PERMISSIONS),
     priority: z.number(),
     attempt: z.number(),
     max_attempts: z.number(),

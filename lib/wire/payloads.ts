@@ -1,5 +1,6 @@
 /** What goes over the wire between a daemon and a server of the Multica daemon protocol: shapes, and decoders for what comes in. */
 import * as z from "zod/mini";
+import { PERMISSIONS } from "../core/model.ts";
 
 // Lazy throughout: to build every schema costs more than all else that a short command does.
 
@@ -100,7 +101,7 @@ export const ClaimedTask = z.lazy(() =>
     /** drover's own fields: the prompt itself, where to work, what is allowed, how long. */
     prompt: text,
     directory: z.catch(z.nullish(DirectoryPayload), null),
-    permission: z.catch(z.enum(["full", "read-only"]), "full"),
+    permission: z.catch(z.enum(PERMISSIONS), "full"),
     time_limit_ms: count,
   })
 );

@@ -1,8 +1,9 @@
 /** An agent made of streams: what an adapter is given, with everything it wrote and said kept for the test. */
 import { deadline } from "@std/async";
-import type { AgentIo, Backend, Session } from "../../lib/agents/backend.ts";
-import type { AgentMessage, Outcome } from "../../lib/core/message.ts";
+import type { Adapter, AgentIo, Session } from "../../lib/agents/backend.ts";
+import type { AgentMessage, Outcome, PermissionDecision, PermissionRequest } from "../../lib/core/message.ts";
 import type { AgentTask } from "../../lib/core/model.ts";
+import { createClock } from "../../lib/host/clock.ts";
 import type { ChildExit } from "../../lib/core/ports.ts";
 
 const LIMIT_MS = 20_000;
@@ -19,7 +20,15 @@ export interface FakeAgent {
   readonly stdinClosed: Promise<void>;
 }
 
-export function fakeAgent(options: { stderr?: string } = {}): FakeAgent {
+export interface FakeAgentOptions {
+  readonly stderr?: string;
+  /** Who is asked; by default nobody may be. */
+  readonly ask?: (request: PermissionRequest) => Promise<PermissionDecision>;
+  readonly clock?: AgentIo["clock"];
+}
+
+export function fakeAgent(options: FakeAgentOptions = {}): FakeAgent {
+  const ask = options.ask ?? (() => Promise.reject(new Error("nobody was to be asked")));
   const stdout = new TransformStream<Uint8Array, Uint8Array>();
   const writer = stdout.writable.getWriter();
   writer.closed.catch(() => {});
@@ -32,7 +41,14 @@ export function fakeAgent(options: { stderr?: string } = {}): FakeAgent {
     close: () => closed.resolve(),
   });
   return {
-    io: { stdin, stdout: stdout.readable, stderrTail: () => options.stderr ?? "", exit: exit.promise },
+    io: {
+      stdin,
+      stdout: stdout.readable,
+      stderrTail: () => options.stderr ?? "",
+      exit: exit.promise,
+      ask,
+      clock: options.clock ?? createClock(),
+    },
     print: (text) => writer.write(typeof text === "string" ? new TextEncoder().encode(text) : text),
     async end(how = {}) {
       await writer.close();
@@ -46,7 +62,7 @@ export function fakeAgent(options: { stderr?: string } = {}): FakeAgent {
 /** An agent that prints the bytes and ends, whether or not it is listened to. */
 export function playback(
   bytes: string | Uint8Array,
-  options: { stderr?: string; exit?: Partial<ChildExit> } = {},
+  options: FakeAgentOptions & { exit?: Partial<ChildExit> } = {},
 ): FakeAgent {
   const agent = fakeAgent(options);
   const play = async () => {
@@ -74,11 +90,11 @@ export async function listen(session: Session): Promise<Heard> {
 }
 
 export function taskOf(changes: Partial<AgentTask> = {}): AgentTask {
-  return { id: "task", prompt: "do it", cwd: "/work", permission: "full", ...changes };
+  return { id: "task", prompt: "do it", cwd: "/work", permission: "full", newSession: "new", ...changes };
 }
 
 export async function runOn(
-  backend: Backend,
+  backend: Adapter,
   agent: FakeAgent,
   options: { task?: Partial<AgentTask>; signal?: AbortSignal } = {},
 ): Promise<Heard> {

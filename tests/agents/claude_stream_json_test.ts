@@ -1,5 +1,6 @@
 /** The claude adapter beyond the recordings: command lines, answers on stdin, and every way a run can fail. */
 import { assertEquals, assertStringIncludes } from "@std/assert";
+import { backendFor } from "../../lib/agents/registry.ts";
 import { claudeStreamJson } from "../../lib/agents/claude_stream_json.ts";
 import type { FailureReason } from "../../lib/core/failure.ts";
 import type { Permission, Runtime } from "../../lib/core/model.ts";
@@ -27,7 +28,7 @@ const DONE = { type: "result", subtype: "success", is_error: false, result: "fin
 
 Deno.test("commandFor() keeps the prompt out of the arguments and puts the runtime's own first", () => {
   const task = taskOf({ prompt: "the secret plan", model: "opus", resumeSession: "s9" });
-  const { executable, args, env, stdin } = claudeStreamJson.commandFor(RUNTIME, task);
+  const { executable, args, env, stdin } = backendFor("claude").commandFor(RUNTIME, task);
   assertEquals([executable, args[0], env, stdin], ["/bin/claude", "first", { NEEDED: "1" }, "pipe"]);
   const line = args.join(" ");
   assertEquals(line.includes("secret"), false);
@@ -39,7 +40,7 @@ Deno.test("commandFor() keeps the prompt out of the arguments and puts the runti
 });
 
 Deno.test("commandFor() offers a read-only run no tool that can write, and no settings that could run something", () => {
-  const line = claudeStreamJson.commandFor(RUNTIME, taskOf({ permission: "read-only" })).args.join(" ");
+  const line = backendFor("claude").commandFor(RUNTIME, taskOf({ permission: "read-only" })).args.join(" ");
   assertStringIncludes(line, "--permission-mode dontAsk --tools Read,Glob,Grep,WebFetch,WebSearch");
   assertStringIncludes(line, "--strict-mcp-config --setting-sources user");
   assertEquals(/bypass|Bash|Write|Edit/.test(line), false);

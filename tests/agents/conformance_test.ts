@@ -1,53 +1,37 @@
 /** What every adapter must do, whatever its protocol: each test runs once per row of the table of adapters. */
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { deadline } from "@std/async";
-import { BACKENDS } from "../../lib/agents/registry.ts";
+import { backendFor, PROVIDERS } from "../../lib/agents/registry.ts";
 import { StopError, type StopReason } from "../../lib/core/message.ts";
-import type { Family } from "../../lib/core/model.ts";
 import { MAX_LINE_BYTES } from "../../lib/agents/ndjson.ts";
+import { SPEAKERS } from "./speakers.ts";
 import { type FakeAgent, fakeAgent, listen, playback, runOn, taskOf } from "./agent_io.ts";
-
-/** How an agent of the family says things. A new adapter needs a row here to pass. */
-interface Dialect {
-  /** One short text as a whole line. */
-  say(text: string): string;
-  /** What it prints when it is done, before it exits with code 0. */
-  readonly done: string;
-}
-
-const DIALECTS: Record<Family, Dialect> = {
-  "claude-stream-json": {
-    say: (text) => `${JSON.stringify({ type: "assistant", message: { content: [{ type: "text", text }] } })}\n`,
-    done: `${JSON.stringify({ type: "result", subtype: "success", is_error: false, result: "done" })}\n`,
-  },
-  "plain-text": { say: (text) => `${text}\n`, done: "done\n" },
-};
 
 function texts(messages: readonly { kind: string; text?: string }[]): string[] {
   return messages.filter(({ kind }) => kind === "text").map(({ text }) => text?.trim() ?? "");
 }
 
-for (const [family, backend] of Object.entries(BACKENDS)) {
-  const { say, done } = DIALECTS[family as Family];
+for (const { provider, begin = "", say, done } of SPEAKERS) {
+  const backend = backendFor(provider);
 
   const startAborted = async (reason: unknown): Promise<{ agent: FakeAgent; outcome: unknown }> => {
     const agent = fakeAgent({ stderr: "x" });
     const abort = new AbortController();
     const heard = listen(backend.run(agent.io, taskOf(), abort.signal));
-    await agent.print(say("before"));
+    await agent.print(begin + say("before"));
     abort.abort(reason);
     return { agent, outcome: (await heard).outcome };
   };
 
-  Deno.test(`${family}: messages come in the order they were printed, all of them`, async () => {
+  Deno.test(`${provider}: messages come in the order they were printed, all of them`, async () => {
     const numbers = Array.from({ length: 500 }, (_, i) => `text ${i}`);
-    const { messages, outcome } = await runOn(backend, playback(numbers.map(say).join("") + done));
+    const { messages, outcome } = await runOn(backend, playback(begin + numbers.map(say).join("") + done));
     assertEquals(texts(messages).slice(0, 500), numbers);
     assertEquals(outcome.kind, "completed");
   });
 
-  Deno.test(`${family}: the outcome comes after the last message and only once`, async () => {
-    const agent = playback(say("one") + done);
+  Deno.test(`${provider}: the outcome comes after the last message and only once`, async () => {
+    const agent = playback(begin + say("one") + done);
     const session = backend.run(agent.io, taskOf(), new AbortController().signal);
     let settled = 0;
     session.outcome.then(() => settled++);
@@ -56,12 +40,12 @@ for (const [family, backend] of Object.entries(BACKENDS)) {
     assertEquals(settled, 1);
   });
 
-  Deno.test(`${family}: a slow reader holds the agent back`, async () => {
+  Deno.test(`${provider}: a slow reader holds the agent back`, async () => {
     const agent = fakeAgent();
     const session = backend.run(agent.io, taskOf(), new AbortController().signal);
     const messages = session.messages[Symbol.asyncIterator]();
     const first = messages.next();
-    await agent.print(say("one"));
+    await agent.print(begin + say("one"));
     await first;
     let taken = 0;
     const printing = (async () => {
@@ -77,8 +61,8 @@ for (const [family, backend] of Object.entries(BACKENDS)) {
     assertEquals((await session.outcome).kind, "completed");
   });
 
-  Deno.test(`${family}: a last line without a line feed counts`, async () => {
-    const { messages, outcome } = await runOn(backend, playback(say("one") + done.trimEnd()));
+  Deno.test(`${provider}: a last line without a line feed counts`, async () => {
+    const { messages, outcome } = await runOn(backend, playback(begin + say("one") + done.trimEnd()));
     assertEquals(texts(messages)[0], "one");
     assertEquals(outcome.kind === "completed" && outcome.output.endsWith("done"), true);
   });
@@ -92,39 +76,39 @@ for (const [family, backend] of Object.entries(BACKENDS)) {
   ];
   for (const [stop, reason] of STOPS) {
     const name = "by" in stop ? `${stop.kind} by the ${stop.by}` : stop.kind;
-    Deno.test(`${family}: a run that was stopped (${name}) ends with ${reason} though the agent hangs`, async () => {
+    Deno.test(`${provider}: a run that was stopped (${name}) ends with ${reason} though the agent hangs`, async () => {
       const { outcome } = await startAborted(new StopError(stop));
       assertEquals((outcome as { reason?: string }).reason, reason);
     });
   }
 
-  Deno.test(`${family}: a run stopped before it began ends with cancelled`, async () => {
+  Deno.test(`${provider}: a run stopped before it began ends with cancelled`, async () => {
     const agent = fakeAgent();
     const { outcome } = await runOn(backend, agent, { signal: AbortSignal.abort(new StopError({ kind: "gone" })) });
     assertEquals(outcome.kind === "failed" && outcome.reason, "cancelled");
   });
 
-  Deno.test(`${family}: a stop while the exit is awaited is a stop`, async () => {
+  Deno.test(`${provider}: a stop while the exit is awaited is a stop`, async () => {
     const agent = fakeAgent();
     const abort = new AbortController();
     const heard = listen(backend.run({ ...agent.io, exit: new Promise(() => {}) }, taskOf(), abort.signal));
-    await agent.print(say("one"));
+    await agent.print(begin + say("one"));
     await agent.end();
     abort.abort(new StopError({ kind: "cancelled", by: "user" }));
     const { outcome } = await heard;
     assertEquals(outcome.kind === "failed" && outcome.reason, "cancelled");
   });
 
-  Deno.test(`${family}: letting go of the messages early settles the outcome`, async () => {
+  Deno.test(`${provider}: letting go of the messages early settles the outcome`, async () => {
     const agent = fakeAgent();
     const session = backend.run(agent.io, taskOf(), new AbortController().signal);
-    const printing = agent.print(say("one"));
+    const printing = agent.print(begin + say("one"));
     for await (const _ of session.messages) break;
     await printing;
     assertEquals((await deadline(session.outcome, 20_000)).kind, "failed");
   });
 
-  Deno.test(`${family}: garbage never throws and ends in an outcome`, async () => {
+  Deno.test(`${provider}: garbage never throws and ends in an outcome`, async () => {
     const garbage = crypto.getRandomValues(new Uint8Array(60_000));
     const structures =
       '{"type":5}\n{"type":"assistant"}\n{"type":"assistant","message":{"content":[null,1,"x",{}]}}\n' +
@@ -140,34 +124,34 @@ for (const [family, backend] of Object.entries(BACKENDS)) {
     }
   });
 
-  Deno.test(`${family}: a line over the cap is left out and reported, and the run goes on`, async () => {
+  Deno.test(`${provider}: a line over the cap is left out and reported, and the run goes on`, async () => {
     const agent = fakeAgent();
     const heard = listen(backend.run(agent.io, taskOf(), new AbortController().signal));
     const piece = new Uint8Array(MAX_LINE_BYTES / 8).fill(0x78);
     for (let i = 0; i < 9; i++) await agent.print(piece);
-    await agent.print(`\n${say("after")}${done}`);
+    await agent.print(`\n${begin}${say("after")}${done}`);
     await agent.end().catch(() => {});
     const { messages, outcome } = await heard;
-    assertEquals(messages[0]?.kind, "error");
+    assert(messages.some(({ kind }) => kind === "error"), "nothing was said of the line");
     assertEquals(texts(messages)[0], "after");
     assertEquals(outcome.kind, "completed");
   });
 
-  Deno.test(`${family}: an agent that ends before it is done has failed, with its code and stderr in the detail`, async () => {
-    const agent = playback(say("one"), { exit: { code: 7 }, stderr: "the reason" });
+  Deno.test(`${provider}: an agent that ends before it is done has failed, with its code and stderr in the detail`, async () => {
+    const agent = playback(begin + say("one"), { exit: { code: 7 }, stderr: "the reason" });
     const { outcome } = await runOn(backend, agent);
     assertEquals(outcome.kind === "failed" && outcome.reason, "agent_error.process_failure");
     const detail = outcome.kind === "failed" ? outcome.detail : "";
     assert(detail.includes("code 7") && detail.includes("the reason"), detail);
   });
 
-  Deno.test(`${family}: an agent that prints nothing and exits with 0 has failed`, async () => {
+  Deno.test(`${provider}: an agent that prints nothing and exits with 0 has failed`, async () => {
     const { messages, outcome } = await runOn(backend, playback(new Uint8Array()));
     assertEquals(messages, []);
     assertEquals(outcome.kind === "failed" && outcome.reason, "agent_error.empty_or_unparseable_output");
   });
 
-  Deno.test(`${family}: a stdout that breaks is a failure that says so`, async () => {
+  Deno.test(`${provider}: a stdout that breaks is a failure that says so`, async () => {
     const agent = fakeAgent();
     const stdout = new ReadableStream<Uint8Array>({ pull: () => Promise.reject(new Error("pipe broke")) });
     const { outcome } = await listen(
@@ -176,8 +160,8 @@ for (const [family, backend] of Object.entries(BACKENDS)) {
     assert(outcome.kind === "failed" && outcome.detail.includes("pipe broke"));
   });
 
-  Deno.test(`${family}: an agent that does not read its prompt can still answer`, async () => {
-    const agent = playback(say("one") + done);
+  Deno.test(`${provider}: an agent that does not read its prompt can still answer`, async () => {
+    const agent = playback(begin + say("one") + done);
     const stdin = new WritableStream<Uint8Array>({ write: () => new Promise(() => {}) });
     const { outcome } = await listen(
       backend.run({ ...agent.io, stdin }, taskOf({ prompt: "x".repeat(1_000_000) }), new AbortController().signal),
@@ -185,10 +169,15 @@ for (const [family, backend] of Object.entries(BACKENDS)) {
     assertNotEquals(outcome.kind, "failed");
   });
 
-  Deno.test(`${family}: a stdin that fails is no failure of its own`, async () => {
-    const agent = playback(say("one") + done);
+  Deno.test(`${provider}: a stdin that fails is no failure of its own`, async () => {
+    const agent = playback(begin + say("one") + done);
     const stdin = new WritableStream<Uint8Array>({ write: () => Promise.reject(new Error("broken pipe")) });
     const { outcome } = await listen(backend.run({ ...agent.io, stdin }, taskOf(), new AbortController().signal));
     assertEquals(outcome.kind, "completed");
   });
 }
+
+Deno.test("every protocol family of the table has an agent that speaks it in these tests", () => {
+  const spoken = new Set(SPEAKERS.map(({ provider }) => backendFor(provider).family));
+  assertEquals(PROVIDERS.filter(({ family }) => !spoken.has(family)).map(({ provider }) => provider), []);
+});

@@ -2,6 +2,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { deadline } from "@std/async";
 import { fromFileUrl, join } from "@std/path";
+import { backendFor } from "../../lib/agents/registry.ts";
 import { claudeStreamJson } from "../../lib/agents/claude_stream_json.ts";
 import { parseDirectives } from "../../lib/agents/demo_directives.ts";
 import { type AgentMessage, type Outcome, StopError } from "../../lib/core/message.ts";
@@ -10,7 +11,9 @@ import { createClock } from "../../lib/host/clock.ts";
 import { createProcesses } from "../../lib/host/process.ts";
 import { kindsOf, taskOf } from "./agent_io.ts";
 
-const processes = createProcesses({ clock: createClock() });
+const clock = createClock();
+const processes = createProcesses({ clock });
+const nobody = { clock, ask: () => Promise.resolve({ allow: false, why: "nobody is there" }) };
 const LIMIT_MS = 30_000;
 
 const RUNTIME: Runtime = {
@@ -38,7 +41,7 @@ async function runDemo(
     await options.within?.(cwd);
     const task = taskOf({ prompt, cwd, ...options.task });
     const abort = new AbortController();
-    const command = claudeStreamJson.commandFor(RUNTIME, task);
+    const command = backendFor("demo").commandFor(RUNTIME, task);
     const child = processes.spawn({
       ...command,
       cwd,
@@ -46,7 +49,7 @@ async function runDemo(
       mark: `test-${crypto.randomUUID()}`,
     });
     try {
-      const session = claudeStreamJson.run({ ...child, stderrTail: child.stderrTail }, task, abort.signal);
+      const session = claudeStreamJson.run({ ...child, stderrTail: child.stderrTail, ...nobody }, task, abort.signal);
       const messages: AgentMessage[] = [];
       const read = async () => {
         for await (const message of session.messages) {
@@ -97,7 +100,7 @@ Deno.test("demo agent really writes the file it says it writes", async () => {
   const cwd = await Deno.makeTempDir();
   try {
     directory = cwd;
-    const command = claudeStreamJson.commandFor(RUNTIME, taskOf({ cwd }));
+    const command = backendFor("demo").commandFor(RUNTIME, taskOf({ cwd }));
     const { exit } = await processes.run(
       {
         ...command,

@@ -1,5 +1,6 @@
 /** The plain-text adapter: what is printed is the answer, the exit code says whether it is one. */
 import { assertEquals, assertStringIncludes } from "@std/assert";
+import { backendFor } from "../../lib/agents/registry.ts";
 import { plainText } from "../../lib/agents/plain_text.ts";
 import { fakeAgent, listen, playback, runOn, taskOf } from "./agent_io.ts";
 
@@ -11,7 +12,7 @@ Deno.test("commandFor() passes the model, and the prompt nowhere", () => {
     fixedArgs: [],
     version: "1",
   } as const;
-  assertEquals(plainText.commandFor(runtime, taskOf({ model: "small" })), {
+  assertEquals(backendFor("llm").commandFor(runtime, taskOf({ model: "small" })), {
     executable: "/bin/llm",
     args: ["--model", "small"],
     env: {},

@@ -63,7 +63,15 @@ Deno.test("Daemon starts an agent where its task works, marked and with the task
   ]);
   assert(env.DROVER_TOKEN!.startsWith("mat_"));
   assertEquals([env.HOME, env.PATH, env.SESSION], ["/home/me", `${w.home.bin}:/bin`, undefined]);
-  assertEquals(task, { id, prompt: "look around", cwd: request.cwd, permission: "read-only", model: "big" });
+  const { newSession } = task!;
+  assertEquals(task, {
+    id,
+    prompt: "look around",
+    cwd: request.cwd,
+    permission: "read-only",
+    model: "big",
+    newSession,
+  });
   w.agents.started[0]!.end();
   await w.ended(id, "completed");
 });

@@ -1,6 +1,6 @@
 /** A whole daemon against the real coordinator, with faults in between: real agent processes, time on a fake clock. */
 import { join } from "@std/path";
-import { BACKENDS } from "../../lib/agents/registry.ts";
+import { backendFor } from "../../lib/agents/registry.ts";
 import type { Coordinator } from "../../lib/coordinator/coordinator.ts";
 import { createCoordinator } from "../../lib/coordinator/embedded.ts";
 import { homeLayout } from "../../lib/core/home.ts";
@@ -113,7 +113,7 @@ export class FaultyWorld implements AsyncDisposable {
         wakeups: this.coordinator,
       }],
       discover: () => Promise.resolve({ found: [found], skipped: [] }),
-      backendFor: (family) => BACKENDS[family],
+      backendFor,
       sessionVariables: [],
       clock: this.clock,
       random: RANDOM,

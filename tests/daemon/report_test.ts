@@ -7,7 +7,7 @@ const DONE: Outcome = { kind: "completed", output: "done", sessionId: "s-outcome
 const FAILED: Outcome = { kind: "failed", reason: "agent_error.process_failure", detail: "exit code 3" };
 
 function report(change: Partial<RunResult>) {
-  return reportOf({ outcome: DONE, sessionId: "s-pump", workDir: "/w", branch: "b", ...change });
+  return reportOf({ outcome: DONE, sessionId: "s-pump", workDir: "/w", branch: "b", retiredSession: "", ...change });
 }
 
 const PLACE = { session_id: "s-pump", work_dir: "/w", branch_name: "b" };
