@@ -33,6 +33,8 @@ const MEMBERS: ReadonlyMap<string, string> = new Map([
   ["crypto.getRandomValues", "Random.hex"],
   ["AbortSignal.timeout", "Clock.after"],
   ["Temporal.Now", "Clock.now"],
+  // Deno 2.6 forgets such a signal while only its own listener waits for it, so that an abort may never arrive.
+  ["AbortSignal.any", "an AbortController that listens to both"],
 ]);
 
 /** Packages that do nothing but effects. */

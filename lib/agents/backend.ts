@@ -14,9 +14,9 @@ export interface AgentIo {
   stderrTail(): string;
   /**
    * Asks a person, where the task's permission is `ask`; an adapter goes on reading meanwhile. Never rejects: nobody who
-   * answers in time, and the end of the run, are a refusal.
+   * answers in time, the end of the run, and `withdrawn` (the agent does not want to know any more) are a refusal.
    */
-  ask(request: PermissionRequest): Promise<PermissionDecision>;
+  ask(request: PermissionRequest, withdrawn?: AbortSignal): Promise<PermissionDecision>;
   /** How the process ended. An adapter may await it once stdout has ended, never before. */
   readonly exit: Promise<ChildExit>;
 }

@@ -1,7 +1,7 @@
 /** Claude's stream-json, line by line, as messages: pure apart from what it has to remember of earlier lines. */
-import type { AgentMessage } from "../core/message.ts";
-import type { Permission } from "../core/model.ts";
-import { type JsonRecord, listOf, parseRecord, recordOf, textOf } from "./json_fields.ts";
+import type { AgentMessage, PermissionDecision, PermissionRequest } from "../core/message.ts";
+import { Answer } from "./answer.ts";
+import { contentText, type JsonRecord, listOf, parseRecord, recordOf, textOf } from "./json_fields.ts";
 import type { Line } from "./ndjson.ts";
 
 const QUOTE_CHARS = 200;
@@ -11,26 +11,31 @@ export interface Step {
   readonly messages: readonly AgentMessage[];
   /** To be sent back as a line of its own. */
   readonly reply?: JsonRecord;
+  /** To be decided, and answered as `replyTo` says; the agent goes on meanwhile with what it need not ask for. */
+  readonly question?: Question;
+  /** The question with this id needs no answer any more. */
+  readonly withdrawn?: string;
   /** The line was the end of the turn. */
   readonly result?: JsonRecord;
+}
+
+/** The agent wants to use a tool. */
+export interface Question {
+  readonly id: string;
+  readonly request: PermissionRequest;
 }
 
 const NOTHING: Step = { messages: [] };
 
 export class ClaudeEvents {
-  readonly #permission: Permission;
   readonly #toolNames = new Map<string, string>();
   #sessionId: string | undefined;
   #model = "";
-  #lastText = "";
+  readonly #answer = new Answer();
   #failure = "";
   #lastKind: AgentMessage["kind"] | undefined;
   #unreadable = 0;
   #firstUnreadable = "";
-
-  constructor(permission: Permission) {
-    this.#permission = permission;
-  }
 
   /** Known from the first line of a session that really exists. */
   get sessionId(): string | undefined {
@@ -43,7 +48,7 @@ export class ClaudeEvents {
 
   /** What the agent said since it last used a tool. */
   get lastText(): string {
-    return this.#lastText;
+    return this.#answer.text;
   }
 
   /** The CLI's own word for what went wrong, where its last message stands for an answer that the provider did not give. */
@@ -67,6 +72,10 @@ export class ClaudeEvents {
       this.#firstUnreadable ||= quote(line);
       return NOTHING;
     }
+    return this.take(event);
+  }
+
+  take(event: JsonRecord): Step {
     switch (event.type) {
       case "system":
         return this.#system(event);
@@ -75,7 +84,9 @@ export class ClaudeEvents {
       case "user":
         return { messages: this.#separated(this.#toolResults(event)) };
       case "control_request":
-        return { messages: [], reply: this.#answer(event) };
+        return requested(event);
+      case "control_cancel_request":
+        return { messages: [], withdrawn: textOf(event.request_id) };
       case "result":
         return { messages: [], result: event };
       default:
@@ -104,14 +115,14 @@ export class ClaudeEvents {
     for (const block of listOf(recordOf(event.message).content).map(recordOf)) {
       if (block.type === "text" && textOf(block.text)) {
         const text = textOf(block.text);
-        if (!isFailure && !ofSubagent) this.#lastText = this.#lastText ? `${this.#lastText}\n\n${text}` : text;
+        if (!isFailure && !ofSubagent) this.#answer.add(this.#answer.empty ? text : `\n\n${text}`);
         messages.push({ kind: isFailure ? "error" : "text", text });
       } else if (block.type === "thinking" && textOf(block.thinking)) {
         messages.push({ kind: "thinking", text: textOf(block.thinking) });
       } else if (block.type === "tool_use") {
         const [callId, tool] = [textOf(block.id), textOf(block.name)];
         this.#toolNames.set(callId, tool);
-        if (!ofSubagent) this.#lastText = "";
+        if (!ofSubagent) this.#answer.clear();
         messages.push({ kind: "tool-use", tool, callId, input: recordOf(block.input) });
       }
     }
@@ -143,38 +154,38 @@ export class ClaudeEvents {
         };
       });
   }
+}
 
-  /** Something must be answered: the agent waits. Anything but a permission is refused, as nobody could fulfil it. */
-  #answer(event: JsonRecord): JsonRecord {
-    const request = recordOf(event.request);
-    const response = request.subtype === "can_use_tool"
-      ? { subtype: "success", request_id: event.request_id, response: this.#decide(request) }
-      : { subtype: "error", request_id: event.request_id, error: `drover does not answer ${textOf(request.subtype)}` };
-    return { type: "control_response", response };
+/** Something must be answered: the agent waits. Anything but a permission is refused, as nobody could fulfil it. */
+function requested({ request_id, request: given }: JsonRecord): Step {
+  const request = recordOf(given);
+  if (request.subtype !== "can_use_tool") {
+    const error = `drover does not answer ${textOf(request.subtype)}`;
+    return { messages: [], reply: { type: "control_response", response: { subtype: "error", request_id, error } } };
   }
+  const input = recordOf(request.input);
+  const [tool, callId] = [textOf(request.tool_name), textOf(request.tool_use_id)];
+  const title = textOf(request.description) || subjectOf(input) || textOf(request.display_name) || tool;
+  return { messages: [], question: { id: textOf(request_id), request: { tool, callId, title, input } } };
+}
 
-  #decide(request: JsonRecord): JsonRecord {
-    if (this.#permission === "read-only") {
-      return { behavior: "deny", message: `This run may only read, so ${textOf(request.tool_name)} is not allowed` };
-    }
-    const input = recordOf(request.input);
-    // A command in the background would be ended with the run, before anybody has seen what it said.
-    const updatedInput = "run_in_background" in input ? { ...input, run_in_background: false } : input;
-    return { behavior: "allow", updatedInput };
-  }
+/** The line that answers a question. */
+export function replyTo({ id, request: { input } }: Question, { allow, why }: PermissionDecision): JsonRecord {
+  // A command in the background would be ended with the run, before anybody has seen what it said.
+  const updatedInput = "run_in_background" in input ? { ...input, run_in_background: false } : input;
+  const response = allow ? { behavior: "allow", updatedInput } : { behavior: "deny", message: why };
+  return { type: "control_response", response: { subtype: "success", request_id: id, response } };
+}
+
+const SUBJECTS = ["command", "file_path", "notebook_path", "path", "url", "query", "pattern"];
+
+/** What a tool would be used on, in the words that its input has for it. */
+function subjectOf(input: JsonRecord): string {
+  return SUBJECTS.map((name) => textOf(input[name])).find((text) => text !== "") ?? "";
 }
 
 function say(message: AgentMessage): Step {
   return { messages: [message] };
-}
-
-/** Text blocks as they are; of anything else (images, references) only what it is. */
-function contentText(content: unknown): string {
-  if (typeof content === "string") return content;
-  return listOf(content).map((block) => {
-    const { type, text } = recordOf(block);
-    return type === "text" ? textOf(text) : `[${textOf(type) || "something that is not text"}]`;
-  }).join("\n");
 }
 
 /** Retries take minutes in which nothing else is printed; without this a wrong key looks like a hang. */

@@ -3,6 +3,7 @@ import { type FailureReason, reasonForStatus } from "../core/failure.ts";
 import type { Outcome } from "../core/message.ts";
 import type { ModelUsage } from "../core/model.ts";
 import { type JsonRecord, listOf, numberOf, recordOf, textOf } from "./json_fields.ts";
+import { reasonForCode } from "./provider_error.ts";
 import { failed } from "./session.ts";
 
 const TICKS_PER_USD = 1e10;
@@ -39,20 +40,6 @@ const BY_API_ERROR: Partial<Record<string, FailureReason>> = {
   computer_slept: "agent_error.provider_network",
 };
 
-/** The provider's own error types, for failures inside a stream that began with status 200. */
-const BY_API_ERROR_TYPE: Partial<Record<string, FailureReason>> = {
-  authentication_error: "agent_error.provider_auth_or_access",
-  permission_error: "agent_error.provider_auth_or_access",
-  billing_error: "agent_error.provider_quota_limit",
-  not_found_error: "agent_error.model_not_found_or_unavailable",
-  request_too_large: "agent_error.context_overflow",
-  rate_limit_error: "agent_error.provider_capacity_or_rate_limit",
-  overloaded_error: "agent_error.provider_capacity_or_rate_limit",
-  invalid_request_error: "api_invalid_request",
-  timeout_error: "agent_error.provider_network",
-  api_error: "agent_error.provider_server_error",
-};
-
 /** Of the last message, for what fails before any request, such as a missing login; the result itself says nothing then. */
 const BY_FAILURE: Partial<Record<string, FailureReason>> = {
   authentication_failed: "agent_error.provider_auth_or_access",
@@ -73,7 +60,8 @@ function reasonOf(result: JsonRecord, seen: Seen): FailureReason {
     BY_SUBTYPE[textOf(result.subtype)] ??
     reasonForStatus(numberOf(result.api_error_status)) ??
     BY_API_ERROR[textOf(result.api_error)] ??
-    BY_API_ERROR_TYPE[textOf(result.api_error_type)] ??
+    // For failures inside a stream that began with status 200.
+    reasonForCode(result.api_error_type) ??
     BY_FAILURE[seen.failure] ??
     "agent_error.unknown";
 }

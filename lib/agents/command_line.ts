@@ -1,5 +1,5 @@
 /** The command line of a run, from its row of the table: one rule for all CLIs. */
-import type { AgentTask, CommandLine, Runtime } from "../core/model.ts";
+import type { AgentTask, CommandLine, Permission, Runtime } from "../core/model.ts";
 import type { ProviderRow } from "./provider_row.ts";
 
 /** Linux gives one argument 128 KiB with its end mark; macOS has more for all together. */
@@ -12,16 +12,11 @@ export class LaunchRefusal extends Error {
 
 export function commandLineOf(row: ProviderRow, runtime: Runtime, task: AgentTask): CommandLine {
   const grant = row.permissions[task.permission];
-  if (!grant) {
-    const known = Object.keys(row.permissions).join(" or ");
-    throw new LaunchRefusal(`${row.title} cannot promise --permission ${task.permission}; it can be run with ${known}`);
-  }
+  if (!grant) throw new LaunchRefusal(permissionRefusal(row, task.permission));
   const { always, prompt, reserved = [] } = row.args;
   const option = (name: "model" | "effort" | "resume" | "newSession" | "mcpConfig", value: string | undefined) =>
     value ? fill(row.args[name] ?? [], value) : [];
-  if (task.sandbox && !row.args.sandbox) {
-    throw new LaunchRefusal(`${row.title} has no sandbox of its own that drover can ask for; run it without --sandbox`);
-  }
+  if (task.sandbox && !row.args.sandbox) throw new LaunchRefusal(sandboxRefusal(row));
   const args = [
     ...runtime.fixedArgs,
     ...always,
@@ -32,6 +27,7 @@ export function commandLineOf(row: ProviderRow, runtime: Runtime, task: AgentTas
     ...option("mcpConfig", task.mcpConfigFile),
     ...(task.resumeSession ? option("resume", task.resumeSession) : option("newSession", task.newSession)),
     ...withoutReserved(task.extraArgs ?? [], reserved),
+    ...(row.args.last ?? []),
     ...(prompt ? fill(prompt, checkedPrompt(row, task.prompt)) : []),
   ];
   return {
@@ -40,6 +36,21 @@ export function commandLineOf(row: ProviderRow, runtime: Runtime, task: AgentTas
     env: { ...runtime.env, ...grant.env },
     stdin: row.stdin,
   };
+}
+
+/** For people: what the CLI cannot promise, and what it can. */
+export function permissionRefusal(row: ProviderRow, permission: Permission): string {
+  const known = Object.keys(row.permissions).join(" or ");
+  return `${row.title} cannot promise --permission ${permission}; it can be run with ${known}`;
+}
+
+export function sandboxRefusal(row: ProviderRow): string {
+  return `${row.title} has no sandbox of its own that drover can ask for; run it without --sandbox`;
+}
+
+/** By its arguments, or by its protocol. */
+export function takesEffort(row: ProviderRow): boolean {
+  return row.args.effort !== undefined || row.family === "codex-app-server" || row.family === "acp";
 }
 
 function fill(template: readonly string[], value: string): string[] {

@@ -2,9 +2,8 @@
 import { join } from "@std/path";
 import { type Host, HostError } from "../core/ports.ts";
 import { type Directives, parseDirectives } from "./demo_directives.ts";
+import { type DemoAnswer, DemoInbox } from "./demo_inbox.ts";
 import { DemoLines } from "./demo_lines.ts";
-import { listOf, parseRecord, recordOf, textOf } from "./json_fields.ts";
-import { readLines } from "./ndjson.ts";
 
 /** What it needs of the machine. */
 export type DemoHost = Pick<
@@ -16,13 +15,15 @@ export type DemoHost = Pick<
 const PAUSE_MS = 100;
 const FILE_NAME = "drover-demo.md";
 const WRITING_MODES = ["bypassPermissions", "acceptEdits"];
+/** What it does to files where this stands is asked for first. */
+const ASKING_MODE = "default";
 const LISTED = 50;
 const GRANDCHILD_SECONDS = 600;
 const A_DAY_MS = 24 * 60 * 60_000;
 
 /**
  * Answers each user message on stdin with one turn, until stdin ends. `args` are those of Claude Code; of them
- * `--permission-mode`, `--resume` and `--model` mean something. Resolves to the exit code. Directives in the prompt
+ * `--permission-mode`, `--permission-prompt-tool`, `--resume` and `--model` mean something. Resolves to the exit code. Directives in the prompt
  * (`demo_directives.ts`) change the course of a turn.
  */
 export async function runDemoAgent(host: DemoHost, args: readonly string[]): Promise<number> {
@@ -33,41 +34,41 @@ export async function runDemoAgent(host: DemoHost, args: readonly string[]): Pro
     model: option("--model") ?? "demo",
     mode,
   });
-  const agent = new DemoAgent(host, lines, {
-    mayWrite: WRITING_MODES.includes(mode),
+  const inbox = new DemoInbox(host.terminal.stdin);
+  const agent = new DemoAgent(host, lines, inbox, {
+    write: WRITING_MODES.includes(mode) ? "always" : asks(mode, args) ? "when-allowed" : "never",
     resumed: args.includes("--resume"),
   });
   let turns = 0;
-  for await (const batch of readLines(host.terminal.stdin)) {
-    for (const line of batch) {
-      const prompt = typeof line === "string" ? promptOf(line) : undefined;
-      if (prompt === undefined) continue;
-      turns++;
-      const code = await agent.turn(prompt);
-      if (code !== 0) return code;
-    }
+  for (let prompt = await inbox.next(); prompt !== undefined; prompt = await inbox.next()) {
+    turns++;
+    const code = await agent.turn(prompt);
+    if (code !== 0) return code;
   }
   if (turns > 0) return 0;
   host.terminal.err("Cannot start: no user message came on standard input\n");
   return 1;
 }
 
-/** The text of a user message; `undefined` for any other line. */
-function promptOf(line: string): string | undefined {
-  const event = parseRecord(line);
-  if (event?.type !== "user") return undefined;
-  const { content } = recordOf(event.message);
-  return textOf(content) || listOf(content).map((block) => textOf(recordOf(block).text)).join("\n");
+function asks(mode: string, args: readonly string[]): boolean {
+  return mode === ASKING_MODE && args.includes("--permission-prompt-tool");
+}
+
+interface DemoOptions {
+  readonly write: "always" | "when-allowed" | "never";
+  readonly resumed: boolean;
 }
 
 class DemoAgent {
   readonly #host: DemoHost;
   readonly #lines: DemoLines;
-  readonly #options: { mayWrite: boolean; resumed: boolean };
+  readonly #inbox: DemoInbox;
+  readonly #options: DemoOptions;
 
-  constructor(host: DemoHost, lines: DemoLines, options: { mayWrite: boolean; resumed: boolean }) {
+  constructor(host: DemoHost, lines: DemoLines, inbox: DemoInbox, options: DemoOptions) {
     this.#host = host;
     this.#lines = lines;
+    this.#inbox = inbox;
     this.#options = options;
   }
 
@@ -79,6 +80,7 @@ class DemoAgent {
     await this.#lines.begin(prompt);
     await this.#think(directives);
     const seen = await this.#look(directives);
+    await this.#askAround(directives);
     await this.#misbehave(directives);
     const end = await this.#endEarly(directives);
     if (end !== undefined) return end;
@@ -91,8 +93,8 @@ class DemoAgent {
 
   async #think(directives: Directives): Promise<void> {
     await this.#pause(directives);
-    const { resumed, mayWrite } = this.#options;
-    const next = mayWrite ? `then I write ${FILE_NAME}` : "and nothing else, as this run may only read";
+    const { resumed, write } = this.#options;
+    const next = write !== "never" ? `then I write ${FILE_NAME}` : "and nothing else, as this run may only read";
     await this.#lines.say(
       "thinking",
       `${resumed ? "We have met before. " : ""}First I look at the directory, ${next}.`,
@@ -116,14 +118,20 @@ class DemoAgent {
   }
 
   async #write(prompt: string, directives: Directives): Promise<string> {
-    if (!this.#options.mayWrite) return "wrote nothing, because this run may only read";
+    if (this.#options.write === "never") return "wrote nothing, because this run may only read";
     const path = join(this.#host.system.cwd, FILE_NAME);
     const when = new Date(this.#host.clock.now()).toISOString();
     const content = `# Written by the demo agent of drover\n\nAt ${when}, when asked:\n\n> ${
       prompt.trim().replaceAll("\n", "\n> ")
     }\n`;
     await this.#pause(directives);
-    const callId = await this.#lines.useTool("Write", { file_path: path, content });
+    const input = { file_path: path, content };
+    const callId = await this.#lines.useTool("Write", input);
+    const answer = await this.#mayUse("Write", callId, input);
+    if (!answer.allow) {
+      await this.#lines.toolResult(callId, answer.why, true);
+      return `wrote nothing, because I was not allowed to (${answer.why})`;
+    }
     try {
       await this.#host.files.writeAtomic(path, content, { mode: 0o644 });
     } catch (error) {
@@ -133,6 +141,29 @@ class DemoAgent {
     }
     await this.#lines.toolResult(callId, `Wrote ${path}`);
     return `wrote ${FILE_NAME}`;
+  }
+
+  async #mayUse(tool: string, callId: string, input: Record<string, unknown>): Promise<DemoAnswer> {
+    if (this.#options.write !== "when-allowed") return { allow: true, why: "" };
+    return await this.#ask(tool, callId, input);
+  }
+
+  async #ask(tool: string, callId: string, input: Record<string, unknown>): Promise<DemoAnswer> {
+    const id = this.#host.random.uuid();
+    const answer = this.#inbox.answerTo(id);
+    await this.#lines.askFor(tool, input, { callId, id });
+    return await answer;
+  }
+
+  /** Several questions before there is any answer; whatever it is told, nothing is done. */
+  async #askAround(directives: Directives): Promise<void> {
+    const asking = Array.from({ length: directives.get("ask") ?? 0 }, async (_, i) => {
+      const input = { command: `echo ${i + 1}` };
+      const callId = await this.#lines.useTool("Bash", input);
+      const { allow, why } = await this.#ask("Bash", callId, input);
+      await this.#lines.toolResult(callId, allow ? "allowed" : `denied: ${why}`, !allow);
+    });
+    await Promise.all(asking);
   }
 
   #answer(prompt: string, seen: string, written: string): string {

@@ -6,6 +6,7 @@
  * | directive | what the agent does |
  * |---|---|
  * | `fast` | makes no pauses |
+ * | `ask=N` | asks N times at once to be allowed something, and says what it was told |
  * | `sleep=MS` | is silent for so long after it has looked around |
  * | `flood=N` | says N short texts |
  * | `garbage` | prints lines that are no JSON, and bytes that are no text |
@@ -19,6 +20,7 @@
  */
 const NAMES = [
   "fast",
+  "ask",
   "sleep",
   "flood",
   "garbage",

@@ -68,6 +68,13 @@ export class DemoLines {
     await this.#print({ type: "user", message: { role: "user", content: [block] }, parent_tool_use_id: null });
   }
 
+  /** Asks for a tool; the answer names the same id. */
+  async askFor(name: string, input: Record<string, unknown>, about: { callId: string; id: string }): Promise<void> {
+    const { callId, id } = about;
+    const request = { subtype: "can_use_tool", tool_name: name, display_name: name, input, tool_use_id: callId };
+    await this.#print({ type: "control_request", request_id: id, request });
+  }
+
   async result(): Promise<void> {
     await this.#result({
       is_error: false,

@@ -2,6 +2,8 @@
 import { isAbsolute, join } from "@std/path";
 import type { Runtime, SkippedProvider, SkipReason } from "../core/model.ts";
 import { type CommandResult, type Env, type Files, HostError, type Processes } from "../core/ports.ts";
+import type { RuntimeProfile } from "../core/runtime_profile.ts";
+import { withoutSecrets } from "../core/secret_variables.ts";
 import { compareVersions, findVersion, formatVersion } from "../core/version.ts";
 import type { Launch, ProviderRow } from "./provider_row.ts";
 import { PROVIDERS } from "./registry.ts";
@@ -17,6 +19,8 @@ export interface DiscoverOptions {
   readonly selfCommand: readonly string[];
   /** Of this process: some CLIs need to be told that root means it. */
   readonly uid?: number;
+  /** Variables with secrets that agents may see besides those of their rows. */
+  readonly variables?: readonly string[];
   /** Providers that are not to be looked for. */
   readonly except?: ReadonlySet<string>;
   readonly signal?: AbortSignal;
@@ -79,6 +83,35 @@ export async function discoverProvider(
   };
 }
 
+/** A custom way to launch a CLI of the table. `failed` where the table has no such CLI or the command is not there. */
+export async function discoverProfile(
+  profile: RuntimeProfile,
+  options: DiscoverOptions,
+): Promise<Runtime | SkippedProvider> {
+  const { provider, command, fixedArgs } = profile;
+  const row = PROVIDERS.find((row) => row.provider === provider);
+  if (!row || row.launch.kind !== "command") return await discoverProvider(provider, options);
+  const launch = { ...row.launch, names: [command], versionArgs: [...fixedArgs, ...row.launch.versionArgs] };
+  const { minimum: _, ...anyVersion } = launch;
+  const custom: ProviderRow = { ...row, launch: anyVersion, env: { ...row.env, ...profile.env } };
+  const place = isAbsolute(command)
+    ? await placeAt(command, options.files)
+    : await findExecutable(custom, anyVersion, { ...options, override: false });
+  if (place.kind === "skip") return { provider, why: place.why, detail: place.detail };
+  const found = await discoverRow(custom, { ...options, at: place.path });
+  const known = { profile: { id: profile.id, name: profile.displayName }, fixedArgs };
+  if ("executable" in found) return { ...found, ...known };
+  // A wrapper need not answer to --version; that it can be started is all that must be known of it.
+  const env = { ...custom.env, ...(options.uid === 0 ? row.rootEnv : {}) };
+  return { provider, family: row.family, executable: place.path, version: "", env, ...known };
+}
+
+async function placeAt(path: string, files: Files): Promise<Place> {
+  const problem = await problemWith(path, files);
+  if (!problem) return { kind: "found", path };
+  return { kind: "skip", why: problem === MISSING ? "not-found" : "not-executable", detail: `${path} ${problem}` };
+}
+
 async function discoverRow(
   row: ProviderRow,
   options: DiscoverOptions & { readonly at?: string },
@@ -95,7 +128,9 @@ async function discoverRow(
     ? await findExecutable(row, launch, options)
     : { kind: "found", path: options.at } as const;
   if (place.kind === "skip") return skip(place.why, place.detail);
-  const probed = await probe(place.path, launch, { ...options, env: { ...options.env, ...env } });
+  // As in a run: what a probe starts is the same program.
+  const seen = withoutSecrets(options.env, [...(row.secrets ?? []), ...(options.variables ?? [])]);
+  const probed = await probe(place.path, launch, { ...options, env: { ...seen, ...env } });
   if (probed.kind === "skip") return skip(probed.why, probed.detail);
   return { ...base, executable: place.path, fixedArgs: [], version: probed.version };
 }
@@ -108,10 +143,14 @@ function overrideName(provider: string): string {
   return `DROVER_${provider.toUpperCase().replaceAll("-", "_")}_PATH`;
 }
 
-async function findExecutable(row: ProviderRow, launch: CommandLaunch, options: DiscoverOptions): Promise<Place> {
+async function findExecutable(
+  row: ProviderRow,
+  launch: CommandLaunch,
+  options: DiscoverOptions & { override?: false },
+): Promise<Place> {
   const { files, env } = options;
   const variable = overrideName(row.provider);
-  const override = env[variable];
+  const override = options.override === false ? undefined : env[variable];
   if (override) {
     const problem = isAbsolute(override) ? await problemWith(override, files) : "is not an absolute path";
     if (!problem) return { kind: "found", path: override };
@@ -206,6 +245,7 @@ function judgeVersion(command: string, { stdout, stderr }: CommandResult, launch
   // Two numbers are not enough to be compared, but enough where any version will do.
   const loose = lines.map((line) => /\d+(?:\.\d+)+/.exec(line)?.[0]).find(Boolean);
   if (loose && !minimum) return { kind: "works", version: loose };
+  if (launch.unversioned) return { kind: "works", version: "" };
   const said = firstLine(stdout) || firstLine(stderr) || "nothing";
   return {
     kind: "skip",

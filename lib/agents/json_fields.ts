@@ -34,3 +34,12 @@ export function parseRecord(line: string): JsonRecord | undefined {
     return undefined;
   }
 }
+
+/** Of a list of content blocks, text as it is; of anything else (images, references) only what it is. */
+export function contentText(content: unknown): string {
+  if (typeof content === "string") return content;
+  return listOf(content).map((block) => {
+    const { type, text } = recordOf(block);
+    return type === "text" ? textOf(text) : `[${textOf(type) || "something that is not text"}]`;
+  }).join("\n");
+}

@@ -4,6 +4,7 @@ import { isRecord, type JsonRecord, parseRecord, recordOf, textOf } from "./json
 
 /** JSON-RPC 2.0, section 5.1. */
 export const METHOD_NOT_FOUND = -32_601;
+export const INVALID_PARAMS = -32_602;
 
 /** Ids are the other side's and go back as they came; some agents begin at 0. */
 export type RpcId = string | number;

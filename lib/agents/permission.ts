@@ -8,6 +8,7 @@ export function decide(
   permission: Permission,
   request: PermissionRequest & { readonly reads: boolean },
   io: Pick<AgentIo, "ask">,
+  withdrawn?: AbortSignal,
 ): PermissionDecision | Promise<PermissionDecision> {
   const { reads, ...asked } = request;
   switch (permission) {
@@ -18,6 +19,6 @@ export function decide(
         ? { allow: true, why: "this run may read" }
         : { allow: false, why: `This run may only read, so ${request.tool || "this"} is not allowed` };
     case "ask":
-      return io.ask(asked);
+      return io.ask(asked, withdrawn);
   }
 }

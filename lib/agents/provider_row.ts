@@ -10,6 +10,8 @@ export type Launch =
     /** Names looked up on PATH, the first that is there wins. */
     readonly names: readonly string[];
     readonly versionArgs: readonly string[];
+    /** It has no way to tell its version; that it answers to `versionArgs` is all that can be known. */
+    readonly unversioned?: true;
     /** Older ones are skipped; absent where any version will do. */
     readonly minimum?: string;
     /** For people who do not have it. */
@@ -32,6 +34,8 @@ export interface ArgTemplates {
   readonly mcpConfig?: readonly string[];
   /** Last of all, only where the CLI takes a prompt in no other way. */
   readonly prompt?: readonly string[];
+  /** After the user's own: a subcommand whose options stand before it. */
+  readonly last?: readonly string[];
   /** Options a user must not add, because the protocol or the permission hangs on them; each with its values. */
   readonly reserved?: readonly string[];
 }
@@ -62,6 +66,13 @@ export interface LoginCheck {
   readonly files?: readonly string[];
   /** A command of the CLI that ends with 0 when somebody is logged in, asked when no variable and no file says so. */
   readonly status?: readonly string[];
+  /** Versions before it do not have that command. */
+  readonly statusSince?: string;
+  /**
+   * What it prints when nobody is logged in, whatever other ways there are; only this is believed to mean it. Absent
+   * where that is not certain: then a run that fails says so.
+   */
+  readonly loggedOut?: string;
   /** What to type. */
   readonly how: string;
 }

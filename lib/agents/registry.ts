@@ -1,28 +1,61 @@
 /** THE TABLE: one row per agent CLI, and one adapter per protocol family; everything drover knows of a CLI stands in its row. */
 import type { Family } from "../core/model.ts";
+import { acp } from "./acp.ts";
 import type { Adapter, Backend } from "./backend.ts";
 import { claudeStreamJson } from "./claude_stream_json.ts";
+import { codexAppServer } from "./codex_app_server.ts";
 import { commandLineOf } from "./command_line.ts";
+import { execJsonl } from "./exec_jsonl.ts";
 import { plainText } from "./plain_text.ts";
 import type { ProviderRow, RowOf } from "./provider_row.ts";
+import { AMP } from "./rows/amp.ts";
 import { CLAUDE } from "./rows/claude.ts";
+import { CLAUDE_AGENT_ACP } from "./rows/claude_agent_acp.ts";
+import { CODEX } from "./rows/codex.ts";
+import { CODEX_ACP } from "./rows/codex_acp.ts";
+import { COPILOT } from "./rows/copilot.ts";
+import { CURSOR_AGENT } from "./rows/cursor_agent.ts";
 import { DEMO } from "./rows/demo.ts";
+import { GEMINI } from "./rows/gemini.ts";
+import { GOOSE } from "./rows/goose.ts";
+import { GROK } from "./rows/grok.ts";
+import { HERMES } from "./rows/hermes.ts";
+import { KIMI } from "./rows/kimi.ts";
+import { KIRO } from "./rows/kiro.ts";
 import { LLM } from "./rows/llm.ts";
+import { OPENCLAW } from "./rows/openclaw.ts";
+import { OPENCODE } from "./rows/opencode.ts";
+import { PI } from "./rows/pi.ts";
+import { QWEN } from "./rows/qwen.ts";
 
 /** Best first: what is chosen when nobody says which. */
-export const PROVIDERS: readonly ProviderRow[] = [CLAUDE, LLM, DEMO];
+export const PROVIDERS: readonly ProviderRow[] = [
+  CLAUDE,
+  CODEX,
+  GEMINI,
+  COPILOT,
+  CURSOR_AGENT,
+  OPENCODE,
+  PI,
+  KIMI,
+  QWEN,
+  GROK,
+  HERMES,
+  GOOSE,
+  KIRO,
+  CLAUDE_AGENT_ACP,
+  CODEX_ACP,
+  AMP,
+  OPENCLAW,
+  LLM,
+  DEMO,
+];
 
 const ADAPTERS: { readonly [F in Family]: (row: RowOf<F>) => Adapter } = {
   "claude-stream-json": () => claudeStreamJson,
-  "codex-app-server": () => {
-    throw new Error("The codex-app-server family is not built yet");
-  },
-  acp: () => {
-    throw new Error("The acp family is not built yet");
-  },
-  "exec-jsonl": () => {
-    throw new Error("The exec-jsonl family is not built yet");
-  },
+  "codex-app-server": () => codexAppServer,
+  acp,
+  "exec-jsonl": ({ dialect }) => execJsonl(dialect),
   "plain-text": () => plainText,
 };
 
@@ -55,4 +88,10 @@ export const SESSION_VARIABLES: readonly string[] = [
   "CLAUDE_CODE_EXECPATH",
   "CLAUDE_CODE_SESSION_ID",
   "CLAUDE_CODE_SSE_PORT",
+  "CODEX_CI",
+  "CODEX_SANDBOX",
+  "CODEX_SANDBOX_NETWORK_DISABLED",
+  "CODEX_SESSION_ID",
+  "CODEX_THREAD_ID",
+  "CODEX_TOOL_CALL_ID",
 ];

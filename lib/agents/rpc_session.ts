@@ -2,17 +2,18 @@
 import type { AgentMessage, Outcome } from "../core/message.ts";
 import type { ChildExit } from "../core/ports.ts";
 import type { AgentIo, Session } from "./backend.ts";
+import { Garbage } from "./garbage.ts";
 import { type Incoming, JsonRpcPeer } from "./jsonrpc.ts";
 import { readLines } from "./ndjson.ts";
 import { AgentInput, type Conversation, exitOf, sessionOf } from "./session.ts";
-
-const QUOTE_CHARS = 200;
 
 /** What a protocol's side of a run may do. */
 export interface Stage {
   readonly peer: JsonRpcPeer;
   /** In the order of the calls. */
   say(...messages: AgentMessage[]): void;
+  /** Once all that was said before has been taken: a question must not come before what it is about. */
+  afterSaid(act: () => void): void;
   /** The run is over; later calls change nothing. What was said before is still passed on. */
   settle(outcome: Outcome): void;
   readonly settled: boolean;
@@ -47,10 +48,11 @@ async function* converse(
   using peer = new JsonRpcPeer({ send: (line) => input.send(line), clock: io.clock, ...(bare ? { bare } : {}) });
   const over = new AbortController();
   let outcome: Outcome | undefined;
-  let said: AgentMessage[] = [];
+  let said: (AgentMessage | (() => void))[] = [];
   const stage: Stage = {
     peer,
     say: (...messages) => void said.push(...messages),
+    afterSaid: (act) => void said.push(act),
     settle(given) {
       if (outcome) return;
       outcome = given;
@@ -61,17 +63,26 @@ async function* converse(
       return outcome !== undefined;
     },
   };
-  const take = () => {
-    const messages = said;
-    said = [];
-    return messages;
+  const take = function* () {
+    while (said.length > 0) {
+      const next = said;
+      said = [];
+      for (const each of next) {
+        if (typeof each === "function") each();
+        else yield each;
+      }
+    }
   };
   const talker = create(stage);
-  const garbage = new Garbage();
+  const garbage = new Garbage("JSON-RPC");
+  // Not `AbortSignal.any`: Deno 2.6 forgets such a signal while nobody but its own listener waits for it.
+  const leave = () => over.abort();
+  signal.addEventListener("abort", leave, { once: true });
+  if (signal.aborted) leave();
   try {
     talker.begin();
     yield* take();
-    for await (const lines of readLines(io.stdout, { signal: AbortSignal.any([signal, over.signal]) })) {
+    for await (const lines of readLines(io.stdout, { signal: over.signal })) {
       for (const line of lines) {
         if (typeof line !== "string") {
           yield { kind: "error", text: `Left out a line of ${line.bytes} bytes` };
@@ -87,25 +98,9 @@ async function* converse(
     }
     yield* take();
   } finally {
+    signal.removeEventListener("abort", leave);
     talker.leave?.();
     input.close();
   }
   return outcome ?? talker.ended(await exitOf(io, signal), garbage.describe());
-}
-
-/** What was printed and is no message. */
-class Garbage {
-  #lines = 0;
-  #first = "";
-
-  add(line: string): void {
-    this.#lines++;
-    this.#first ||= line.length > QUOTE_CHARS ? `${line.slice(0, QUOTE_CHARS)}…` : line;
-  }
-
-  describe(): string {
-    if (this.#lines === 0) return "";
-    const lines = this.#lines === 1 ? "1 line" : `${this.#lines} lines`;
-    return `${lines} of its output could not be read as JSON-RPC, the first: ${this.#first}`;
-  }
 }

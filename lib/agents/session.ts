@@ -12,7 +12,7 @@ export type Conversation = AsyncGenerator<AgentMessage, Outcome>;
 export function sessionOf(conversation: Conversation, signal: AbortSignal): Session {
   const settled = Promise.withResolvers<Outcome>();
   async function* messages(): AsyncGenerator<AgentMessage> {
-    let outcome = failed("agent_error.unknown", "The agent's messages were not read to the end");
+    let outcome: Outcome = failed("agent_error.unknown", "The agent's messages were not read to the end");
     try {
       outcome = yield* conversation;
     } catch (error) {
@@ -60,7 +60,11 @@ export async function exitOf(io: AgentIo, signal: AbortSignal): Promise<ChildExi
   }
 }
 
-export function failed(reason: FailureReason, detail: string, sessionId?: string): Outcome {
+export function failed(
+  reason: FailureReason,
+  detail: string,
+  sessionId?: string,
+): Extract<Outcome, { kind: "failed" }> {
   return { kind: "failed", reason, detail, ...(sessionId ? { sessionId } : {}) };
 }
 
@@ -76,6 +80,8 @@ export function describeExit(exit: ChildExit | undefined, stderr: string): strin
 const STOPPED: Record<StopReason["kind"], FailureReason> = {
   cancelled: "cancelled",
   "time-limit": "timeout",
+  "silence-limit": "agent_error.agent_timeout",
+  "tool-limit": "agent_error.agent_timeout",
   gone: "cancelled",
   shutdown: "cancelled",
 };
@@ -91,6 +97,10 @@ function describeStop(stop: StopReason): string {
       return stop.by === "user" ? "The run was cancelled on this machine" : "The run was cancelled on the server";
     case "time-limit":
       return `The run was stopped at its time limit of ${Math.round(stop.limitMs / 1000)} s`;
+    case "silence-limit":
+      return `The run was stopped after ${Math.round(stop.limitMs / 1000)} s of silence`;
+    case "tool-limit":
+      return `The run was stopped because ${stop.tool} did not answer within ${Math.round(stop.limitMs / 1000)} s`;
     case "gone":
       return "The run was stopped because its task is gone";
     case "shutdown":

@@ -3,6 +3,7 @@ import { type FileMark, type Fingerprints, HostError, type Look } from "../core/
 import { needsHash, type Sight, type Watch } from "../core/reload.ts";
 import { ROLES, sightOf } from "../core/reload_sight.ts";
 import { type WhatRuns, whatRuns } from "./what_runs.ts";
+import { markOfPlaces } from "./what_runs_hints.ts";
 import type { Surroundings } from "./what_runs_look.ts";
 
 export interface SightOptions extends Surroundings {
@@ -63,7 +64,9 @@ export class ProgramSight {
     const { fingerprints } = this.#options;
     const looks = await Promise.all(files.map(({ path }) => fingerprints.look(path, this.#marks.get(path))));
     this.#marks = new Map(files.flatMap(({ path }, i) => markOf(path, looks[i]!)));
-    return sightOf(files.map(({ role }, i) => ({ role, look: looks[i]! })));
+    const sight = sightOf(files.map(({ role }, i) => ({ role, look: looks[i]! })));
+    if (sight.kind !== "seen") return sight;
+    return { ...sight, mark: sight.mark + await markOfPlaces(this.#options.hints ?? [], this.#options) };
   }
 
   /** Of a single file its own, which people can compare; of several that of their digests. */

@@ -23,7 +23,12 @@ export function chooseAgent(agents: readonly AgentView[], wanted: string | undef
   const ranked = PROVIDERS.filter((row) => !row.demo).flatMap((row) =>
     online.filter((agent) => agent.provider === row.provider)
   );
-  if (ranked[0]) return ranked[0];
+  // One that gets no tasks for now only where there is no other.
+  const [paused, ready] = [true, false].map((is) => ranked.filter((agent) => Boolean(agent.paused) === is));
+  // A custom way to launch one is a special case: it comes after all that were simply found.
+  const best = (among: readonly AgentView[]) => among.find((agent) => agent.name === agent.provider) ?? among[0];
+  const chosen = best(ready!) ?? best(paused!);
+  if (chosen) return chosen;
   throw new DroverError("no_agent", "Cannot choose an agent: no agent CLI was found on this machine", {
     hint: `install one (drover agents --all lists what drover looks for), or try the built-in demo: ${
       names ? `--agent ${names}` : "--agent demo"

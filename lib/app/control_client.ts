@@ -2,10 +2,15 @@
 import { DroverError, type ErrorCode } from "../core/drover_error.ts";
 import type { Clock, Fetch, Host, UnixClient } from "../core/ports.ts";
 import type { AgentList, CreateTask, LaunchView, MessageView, TaskView } from "../wire/control.ts";
+import type { CreateProfile, ProfileView } from "../wire/profiles.ts";
+import type { AnswerPermission, PermissionView } from "../wire/permissions.ts";
 import { type Hello, readHello } from "../wire/hello.ts";
 
 /** Loaded with the first answer that needs it: status does not, and has to be quick. */
 const shapes = () => import("../wire/control.ts");
+
+const permissionShapes = () => import("../wire/permissions.ts");
+const profileShapes = () => import("../wire/profiles.ts");
 
 const HELLO_MS = 2_000;
 const CALL_MS = 30_000;
@@ -27,7 +32,15 @@ export interface UserApi extends Disposable {
   showTask(id: string): Promise<TaskView>;
   messages(id: string, options?: { since?: number }): Promise<readonly MessageView[]>;
   cancelTask(id: string): Promise<TaskView>;
+  /** What its agent asks now; nothing where no task can run. */
+  permissions(id: string): Promise<readonly PermissionView[]>;
+  /** Throws `not_asked` when there is no such question any more. */
+  answerPermission(id: string, request: string, answer: AnswerPermission): Promise<PermissionView>;
   agents(): Promise<ReturnType<typeof AgentList.parse>["agents"]>;
+  profiles(): Promise<readonly ProfileView[]>;
+  addProfile(body: CreateProfile): Promise<ProfileView>;
+  enableProfile(nameOrId: string, enabled: boolean): Promise<ProfileView>;
+  removeProfile(nameOrId: string): Promise<ProfileView>;
   /** Ends after `end`; throws `not_running` when the other side goes away before. */
   follow(id: string, options: { since: number; signal: AbortSignal }): AsyncIterable<FollowEvent>;
   /** Open tasks submitted through this instance, and queued ones that are not its business. */
@@ -39,6 +52,8 @@ export interface ControlConnection extends UserApi {
   status(): Promise<Record<string, unknown>>;
   stop(mode: "drain" | "now"): Promise<void>;
   cancelDrain(): Promise<void>;
+  /** Gives an agent tasks again that is paused; false when it was not. Throws `agent_unknown`. */
+  resumeAgent(name: string): Promise<boolean>;
   /** How it was started: what a restart gives its successor. Secrets included; never to be shown or stored. */
   launch(): Promise<LaunchView>;
   /** Has it write its record again, which proves that it is of this home: nobody else may write there. */
@@ -92,6 +107,10 @@ function connectionOver(
     status: async () => status ?? await call({ path: "/v1/status" }) as Record<string, unknown>,
     stop: async (mode) => void await call({ path: "/v1/stop", method: "POST", body: { mode } }),
     cancelDrain: async () => void await call({ path: "/v1/stop", method: "DELETE" }),
+    async resumeAgent(name) {
+      const path = `/v1/agents/${encodeURIComponent(name)}/resume`;
+      return (await call({ path, method: "POST", body: {} }) as { resumed: boolean }).resumed;
+    },
     launch: async () => (await shapes()).LaunchView.parse(await call({ path: "/v1/launch" })),
     adopt: async () => void await call({ path: "/v1/record", method: "POST", body: {} }),
     [Symbol.dispose]: () => unix[Symbol.dispose](),
@@ -107,6 +126,7 @@ export function userApiOver(
   const call = (path: string, more: { method?: string; body?: unknown } = {}) =>
     json(fetch, { path, ...more }, { clock, timeoutMs: CALL_MS });
   const task = (id: string, rest = "") => `/v1/tasks/${encodeURIComponent(id)}${rest}`;
+  const profile = (name: string) => `/v1/runtime-profiles/${encodeURIComponent(name)}`;
   return {
     live,
     createTask: async (body) => (await shapes()).TaskView.parse(await call("/v1/tasks", { method: "POST", body })),
@@ -121,7 +141,20 @@ export function userApiOver(
       (await shapes()).MessageList.parse(await call(task(id, `/messages?since=${options.since ?? 0}`))).messages,
     cancelTask: async (id) =>
       (await shapes()).TaskView.parse(await call(task(id, "/cancel"), { method: "POST", body: {} })),
+    permissions: async (id) =>
+      live ? (await permissionShapes()).PermissionList.parse(await call(task(id, "/permissions"))).permissions : [],
+    answerPermission: async (id, request, body) =>
+      (await permissionShapes()).PermissionView.parse(
+        await call(task(id, `/permissions/${encodeURIComponent(request)}`), { method: "POST", body }),
+      ),
     agents: async () => (await shapes()).AgentList.parse(await call("/v1/agents")).agents,
+    profiles: async () => (await profileShapes()).ProfileList.parse(await call("/v1/runtime-profiles")).profiles,
+    addProfile: async (body) =>
+      (await profileShapes()).ProfileView.parse(await call("/v1/runtime-profiles", { method: "POST", body })),
+    enableProfile: async (name, enabled) =>
+      (await profileShapes()).ProfileView.parse(await call(profile(name), { method: "PATCH", body: { enabled } })),
+    removeProfile: async (name) =>
+      (await profileShapes()).ProfileView.parse(await call(profile(name), { method: "DELETE" })),
     queue: async () => await call("/v1/queue") as { mine: number; others: number },
     follow: (id, options) => follow(fetch, task(id, `/follow?since=${options.since}`), { ...options, clock }),
     [Symbol.dispose]: dispose,

@@ -2,6 +2,9 @@
 import type { Fetch } from "../core/ports.ts";
 import type { Phase } from "../core/phase.ts";
 import { type ControlError, type Hello, type LaunchView, StopRequest } from "../wire/control.ts";
+import type { Daemon } from "../daemon/daemon.ts";
+import { answerAboutResuming, withPauses } from "./agent_pause.ts";
+import { answerAboutPermissions, type PermissionSources } from "./control_permissions.ts";
 
 export interface ControlSources {
   readonly hello: () => Hello;
@@ -12,7 +15,11 @@ export interface ControlSources {
   /** Writes the pidfile again, for a client that found none. */
   readonly writeRecord: () => Promise<void>;
   readonly userApi: Fetch;
+  readonly permissions: Pick<PermissionSources, "runs" | "answer">;
   readonly instance: string;
+  readonly pauses: Daemon["pauses"];
+  /** Whether such an agent CLI is here. */
+  readonly knows: (provider: string) => boolean;
   /** `drain` lets running tasks finish, `now` ends them to be tried again. */
   readonly stop: (mode: "drain" | "now") => void;
   /** False when it was not draining, or is past the point of no return. */
@@ -42,8 +49,19 @@ export function controlHandler(sources: ControlSources): (request: Request) => R
     if (route === "GET /v1/agents" && (isEnding(sources.phase()) || sources.phase().kind === "stopped")) {
       return controlError(409, "draining", "Cannot tell the agents: this drover is ending", "try again in a moment");
     }
+    if (pathname.startsWith("/v1/tasks/") && pathname.includes("/permissions")) {
+      return answerAboutPermissions(request, { ...sources.permissions, userApi: sources.userApi })
+        .then((response) => response ?? notThere(route));
+    }
+    if (route === "GET /v1/agents") {
+      return sources.userApi(withInstance(request, sources.instance)).then((found) =>
+        withPauses(found, sources.pauses)
+      );
+    }
+    const resumed = answerAboutResuming(request, sources);
+    if (resumed) return resumed;
     if (pathname.startsWith("/v1/")) return sources.userApi(withInstance(request, sources.instance));
-    return controlError(404, "invalid_request", `Cannot answer ${route}: there is no such route`);
+    return notThere(route);
   };
 }
 
@@ -54,6 +72,10 @@ async function stop(request: Request, sources: ControlSources): Promise<Response
   }
   sources.stop(body.data.mode);
   return Response.json(sources.hello());
+}
+
+function notThere(route: string): Response {
+  return controlError(404, "invalid_request", `Cannot answer ${route}: there is no such route`);
 }
 
 function isEnding(phase: Phase): boolean {

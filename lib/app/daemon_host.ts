@@ -1,6 +1,8 @@
 /** One holder of a home: lock, stores, control socket, pidfile and daemon, opened in order and closed in reverse. */
-import { backendFor, SESSION_VARIABLES } from "../agents/registry.ts";
-import { discover, discoverProvider } from "../agents/discover.ts";
+import { backendFor, rowOf, SESSION_VARIABLES } from "../agents/registry.ts";
+import { discover, discoverProfile, discoverProvider } from "../agents/discover.ts";
+import { howToLogIn, lookAtLogin } from "../agents/login.ts";
+import { secretsOf } from "../agents/secrets.ts";
 import { createCoordinator } from "../coordinator/embedded.ts";
 import type { Coordinator } from "../coordinator/coordinator.ts";
 import { StoreError } from "../coordinator/store.ts";
@@ -15,6 +17,7 @@ import { createDaemon, type Daemon } from "../daemon/daemon.ts";
 import type { BinariesOptions } from "../daemon/daemon_contract.ts";
 import { OutboxError } from "../daemon/outbox.ts";
 import type { HandOffPort, ReloadOptions } from "../daemon/reload_runner.ts";
+import type { LookAtLogin } from "../daemon/runtime_pauses.ts";
 import type { Surroundings } from "../daemon/surroundings.ts";
 import { daemonEnv, launchArgs, NONCE_VARIABLE, REPLACED_VARIABLE, type SupervisorKind } from "../core/launch.ts";
 import { readPidfile, sameProcess } from "../lifecycle/pidfile.ts";
@@ -28,6 +31,7 @@ import { reloadOptions } from "./reload.ts";
 import { retentionLoop } from "./retention.ts";
 import { daemonIdOf, inHome, openHome, writeOwnCommand } from "./home_dir.ts";
 import { createOwnRecord } from "./own_record.ts";
+import { pauseStore } from "./pauses_file.ts";
 import { remoteView } from "./remote.ts";
 import { SOCKET_NAME } from "./reach.ts";
 import { checkWanted } from "./wanted.ts";
@@ -43,6 +47,8 @@ export interface HolderOptions {
   readonly supervisor?: SupervisorKind;
   /** Log records also go to stderr (foreground daemon). */
   readonly logToStderr: boolean;
+  /** Agent CLIs that an earlier holder in this process knew. */
+  readonly known?: readonly Runtime[];
   /** Where another process may take over from this one. */
   readonly handOff?: HandOffPort;
 }
@@ -154,6 +160,9 @@ async function open(host: Host, home: Home, options: HolderOptions): Promise<Hol
     launch: () => ({ args: launchArgs(options.args), env: daemonEnv(host.system.env, home) }),
     writeRecord: () => record.write(),
     userApi: coordinator.userApi,
+    pauses: daemon.pauses,
+    knows: (provider) => daemon.runtimes.some((runtime) => runtime.provider === provider),
+    permissions: { runs: () => daemon.status().tasks, answer: (...asked) => daemon.answerPermission(...asked) },
     instance,
     stop(stopMode) {
       log.info("asked to end", { by: "control socket", mode: stopMode });
@@ -241,11 +250,13 @@ function createEmbeddedDaemon(
   const { clock, random, files, processes, fingerprints, system, logs } = host;
   const { selfCommand, uid } = system;
   const { mode, settings } = options;
+  const variables = settings.agentVariables;
   const binaries: BinariesOptions = {
     mode: settings.reloadBinaries,
     intervalMs: settings.reloadIntervalMs,
     fingerprints,
-    probe: (provider, limits) => discoverProvider(provider, { processes, files, selfCommand, uid, ...limits }),
+    probe: (provider, limits) =>
+      discoverProvider(provider, { processes, files, selfCommand, uid, variables, ...limits }),
   };
   return createDaemon({
     home,
@@ -260,7 +271,18 @@ function createEmbeddedDaemon(
     os: system.os,
     surroundings: options.surroundings,
     slots: options.settings.maxConcurrentTasks,
-    timeLimitMs: options.settings.timeLimitMs,
+    timeLimitMs: settings.timeLimitMs,
+    silenceLimitMs: settings.silenceLimitMs,
+    toolLimitMs: settings.toolLimitMs,
+    agentLimits: settings.agentLimits,
+    pauses: {
+      store: pauseStore(files, home),
+      howToLogIn,
+      // A run in this process does not begin later for what its own end would say.
+      eager: mode === "daemon",
+      ...(settings.loginCheck ? { look: loginLook(host, { env: () => options.surroundings.env(), variables }) } : {}),
+    },
+    ...(options.known ? { known: options.known } : {}),
     connections: [{
       name: "embedded",
       baseUrl: "http://embedded.drover",
@@ -270,12 +292,27 @@ function createEmbeddedDaemon(
     }],
     // A run in this process uses what there is, and is over soon.
     ...(mode === "run" ? { submittedTo: options.instance } : { binaries }),
-    discover: (limits) => discoverAgents(host, limits),
+    discover: (limits) => discoverAgents(host, { ...limits, variables }),
+    findProfile: (profile, signal) => {
+      const { selfCommand, uid } = system;
+      const env = options.surroundings.env();
+      return discoverProfile(profile, { processes, files, env, selfCommand, uid, variables, signal });
+    },
     ...(options.reload ? { reload: options.reload } : {}),
     backendFor,
+    surfaceOf: rowOf,
     sessionVariables: SESSION_VARIABLES,
+    secretsFor: (provider) => secretsOf(provider, variables),
+    askTimeoutMs: settings.askTimeoutMs,
     getLogger: logs.getLogger,
   });
+}
+
+function loginLook(
+  { processes, files, fingerprints }: Host,
+  { env, variables }: { env: () => Env; variables: readonly string[] },
+): LookAtLogin {
+  return (runtime, signal) => lookAtLogin(runtime, { processes, files, fingerprints, env: env(), variables, signal });
 }
 
 /** One that drains for its successor is there for everybody: what it takes now is done by the next. */
@@ -286,11 +323,16 @@ function phaseToOthers(phase: Phase): Phase["kind"] {
 /** The agent CLIs of this machine but those known, and every other row of the table with why it was skipped. */
 export function discoverAgents(
   { processes, files, system }: Host,
-  { env = system.env, known = [], signal }: { env?: Env; known?: readonly Runtime[]; signal?: AbortSignal } = {},
+  { env = system.env, known = [], ...limits }: {
+    env?: Env;
+    known?: readonly Runtime[];
+    variables?: readonly string[];
+    signal?: AbortSignal;
+  } = {},
 ): ReturnType<typeof discover> {
   const { selfCommand, uid } = system;
   const except = new Set(known.map(({ provider }) => provider));
-  return discover({ processes, files, env, selfCommand, uid, except, signal });
+  return discover({ processes, files, env, selfCommand, uid, except, ...limits });
 }
 
 function storeOpened<T>(open: () => T): T {

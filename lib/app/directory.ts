@@ -2,19 +2,17 @@
 import { resolve } from "@std/path";
 import { withoutRepository } from "../core/agent_env.ts";
 import { DroverError } from "../core/drover_error.ts";
-import type { DirectoryRequest, Permission } from "../core/model.ts";
+import type { DirectoryRequest } from "../core/model.ts";
 import { type Host, HostError } from "../core/ports.ts";
 
 export interface DirectoryWish {
   readonly cwd?: string;
   readonly worktree: boolean;
   readonly scratch: boolean;
-  readonly permission?: Permission;
 }
 
 export interface DirectoryPlan {
   readonly directory: DirectoryRequest;
-  readonly permission: Permission;
   /** What the user should know: a dirty tree, a fallback. */
   readonly remarks: readonly string[];
 }
@@ -26,21 +24,13 @@ export async function planDirectory(host: Host, wish: DirectoryWish): Promise<Di
   const wishes = [wish.cwd !== undefined && "--cwd", wish.worktree && "--worktree", wish.scratch && "--scratch"]
     .filter(Boolean);
   if (wishes.length > 1) throw new DroverError("usage", `Cannot combine ${wishes.join(" and ")}: choose one`);
-  if (wish.cwd !== undefined) return await inPlace(host, wish.cwd, wish.permission);
-  const permission = wish.permission ?? "full";
-  if (wish.scratch) return { directory: { mode: "scratch" }, permission, remarks: [] };
+  if (wish.cwd !== undefined) return await inPlace(host, wish.cwd);
+  if (wish.scratch) return { directory: { mode: "scratch" }, remarks: [] };
 
   const here = host.system.cwd;
   const repository = await lookAtRepository(host, here);
   if (repository.kind === "usable") {
-    const dirty = repository.changed > 0
-      ? [
-        `${repository.changed} uncommitted change${
-          repository.changed === 1 ? "" : "s"
-        } in ${repository.top} are not in the worktree`,
-      ]
-      : [];
-    return { directory: { mode: "worktree", path: here }, permission, remarks: dirty };
+    return { directory: { mode: "worktree", path: here }, remarks: repository.remarks };
   }
   if (wish.worktree) {
     throw new DroverError("directory_unusable", `Cannot make a worktree of ${here}: ${repository.why}`, {
@@ -50,11 +40,10 @@ export async function planDirectory(host: Host, wish: DirectoryWish): Promise<Di
   const fallback = repository.kind === "unusable"
     ? [`no worktree: ${repository.why}; working in an empty directory`]
     : [];
-  return { directory: { mode: "scratch" }, permission, remarks: fallback };
+  return { directory: { mode: "scratch" }, remarks: fallback };
 }
 
-/** In the user's own directory nothing is changed unless that was spelled out. */
-async function inPlace(host: Host, cwd: string, permission: Permission | undefined): Promise<DirectoryPlan> {
+async function inPlace(host: Host, cwd: string): Promise<DirectoryPlan> {
   const path = resolve(host.system.cwd, cwd);
   const info = await host.files.stat(path);
   if (!info?.isDirectory) {
@@ -64,26 +53,38 @@ async function inPlace(host: Host, cwd: string, permission: Permission | undefin
       { hint: "create it, or name another one with --cwd" },
     );
   }
-  const remarks = permission === undefined
-    ? ["working in place, read-only; --permission full lets the agent change files"]
-    : [];
-  return { directory: { mode: "in-place", path }, permission: permission ?? "read-only", remarks };
+  return { directory: { mode: "in-place", path }, remarks: [] };
 }
 
 type Repository =
-  | { readonly kind: "usable"; readonly top: string; readonly changed: number }
+  | { readonly kind: "usable"; readonly remarks: readonly string[] }
   | { readonly kind: "none"; readonly why: string }
   | { readonly kind: "unusable"; readonly why: string };
 
 async function lookAtRepository(host: Host, path: string): Promise<Repository> {
   const git = (...args: string[]) => runGit(host, path, args);
   const top = await git("rev-parse", "--show-toplevel");
-  if (top === undefined) return { kind: "none", why: "it is not in a git repository (or git is not installed)" };
+  if (top === undefined) {
+    const bare = await git("rev-parse", "--is-bare-repository") === "true";
+    return bare
+      ? { kind: "unusable", why: "the repository is bare" }
+      : { kind: "none", why: "it is not in a git repository (or git is not installed)" };
+  }
   if (await git("rev-parse", "--verify", "--quiet", "HEAD") === undefined) {
     return { kind: "unusable", why: "the repository has no commit yet" };
   }
   const changes = await git("status", "--porcelain") ?? "";
-  return { kind: "usable", top, changed: changes === "" ? 0 : changes.split("\n").length };
+  const changed = changes === "" ? 0 : changes.split("\n").length;
+  const submodules = await host.files.stat(`${top}/.gitmodules`);
+  return {
+    kind: "usable",
+    remarks: [
+      ...(changed > 0
+        ? [`the worktree gets ${changed} uncommitted change${changed === 1 ? "" : "s"} of ${top}, which stays as it is`]
+        : []),
+      ...(submodules ? ["submodules are empty in the worktree until git submodule update --init is run there"] : []),
+    ],
+  };
 }
 
 /** Trimmed stdout, `undefined` when git says no or is not there. */

@@ -3,7 +3,7 @@ import { BUILD } from "../core/build_info.ts";
 import { DroverError } from "../core/drover_error.ts";
 import type { Home } from "../core/home.ts";
 import { claimedVersion } from "../core/launch.ts";
-import { type Env, type Host, HostError, type Locks } from "../core/ports.ts";
+import { type Host, HostError, type Locks } from "../core/ports.ts";
 import { redactValue } from "../core/redact.ts";
 import { readLifecycle } from "../lifecycle/lifecycle_file.ts";
 import { observe } from "../lifecycle/observe.ts";
@@ -11,7 +11,7 @@ import { lookAtPidfile } from "../lifecycle/pidfile.ts";
 import { type Check, type Finding, problem, type Scene, type Verdict } from "./doctor_check.ts";
 import { HOME_CHECKS, type HomeFile, listHome, lookAtHome } from "./doctor_home.ts";
 import { LIFECYCLE_CHECKS } from "./doctor_lifecycle.ts";
-import { agentEnv, HOME_SETUP_CHECKS, MACHINE_CHECKS } from "./doctor_setup.ts";
+import { agentSurroundings, HOME_SETUP_CHECKS, type Machine, MACHINE_CHECKS } from "./doctor_setup.ts";
 import { instancePorts } from "./instance.ts";
 import { reachHolder } from "./reach.ts";
 
@@ -39,9 +39,9 @@ const CHECK_MS = 30_000;
  */
 export async function diagnose(host: Host, home: Home | DroverError): Promise<Diagnosis> {
   const parts: HomeDiagnosis = home instanceof DroverError
-    ? { results: [named("home", unusable(home))], files: [], env: host.system.env }
+    ? { results: [named("home", unusable(home))], files: [], agents: { env: host.system.env } }
     : await diagnoseHome(host, home);
-  const checks = [...parts.results, ...await runAll(host, MACHINE_CHECKS, { host, env: parts.env })];
+  const checks = [...parts.results, ...await runAll(host, MACHINE_CHECKS, { host, ...parts.agents })];
   const counted = (verdict: Verdict) => checks.filter((check) => check.verdict === verdict).length;
   return redactValue({ checks, files: parts.files, warnings: counted("warning"), problems: counted("problem") });
 }
@@ -54,7 +54,7 @@ interface HomeDiagnosis {
   readonly results: readonly CheckResult[];
   readonly files: readonly HomeFile[];
   /** What its agents get. */
-  readonly env: Env;
+  readonly agents: Pick<Machine, "env" | "variables">;
 }
 
 async function diagnoseHome(host: Host, home: Home): Promise<HomeDiagnosis> {
@@ -63,10 +63,10 @@ async function diagnoseHome(host: Host, home: Home): Promise<HomeDiagnosis> {
     return [look, look.finding];
   });
   const settings = () => runAll(host, HOME_SETUP_CHECKS, { host, home });
-  const { env } = host.system;
-  if (look?.kind === "absent") return { results: [...first, ...await settings()], files: [], env };
+  const agents = { env: host.system.env };
+  if (look?.kind === "absent") return { results: [...first, ...await settings()], files: [], agents };
   // In a home that others can change, what stands there is no evidence, and nothing of it is touched.
-  if (look?.kind !== "usable") return { results: first, files: [], env };
+  if (look?.kind !== "usable") return { results: first, files: [], agents };
   const [listed, unlisted] = await glance(host, "files", async () => [await listHome(host, home)]);
   const place = { host, home, files: [], unlisted: [], ...listed };
   const [scene, unseen] = await glance(host, "daemon", async () => [await lookAround(host, home)]);
@@ -80,7 +80,7 @@ async function diagnoseHome(host: Host, home: Home): Promise<HomeDiagnosis> {
       ...await settings(),
     ],
     files: place.files,
-    env: await agentEnv(host, home),
+    agents: await agentSurroundings(host, home),
   };
 }
 

@@ -1,11 +1,12 @@
 /** What drover works with, as `drover doctor` sees it: settings, agent CLIs, PATH, proxies, and what the log complains of. */
-import { findSetting, SETTING_NAMES, strangeKeys } from "../core/config.ts";
+import { findSetting, SETTING_NAMES, type Settings, strangeKeys } from "../core/config.ts";
 import { DroverError } from "../core/drover_error.ts";
 import type { Home } from "../core/home.ts";
 import type { SkipReason } from "../core/model.ts";
 import { type Env, type Host, HostError } from "../core/ports.ts";
 import { readConfigFile } from "./config_file.ts";
 import { openLoginPath } from "./login_path.ts";
+import { NAME_THEM, withheldHere, withheldText } from "./secrets_view.ts";
 import { type Check, count, type Finding, ok, problem, warning } from "./doctor_check.ts";
 
 /** Need the home's name only, and make nothing in it. */
@@ -18,20 +19,27 @@ export const HOME_SETUP_CHECKS: readonly Check<{ readonly host: Host; readonly h
 export interface Machine {
   readonly host: Host;
   readonly env: Env;
+  /** Which secrets of it all agents may see, by the setting; absent where there is none. */
+  readonly variables?: readonly string[];
 }
 
 export const MACHINE_CHECKS: readonly Check<Machine>[] = [
   ["agents", checkAgents],
   ["PATH", checkPath],
   ["proxies", checkProxies],
+  ["secrets", checkSecrets],
 ];
 
 /** What the daemon of a home gives its agents, as far as that is known without asking the login shell. */
-export async function agentEnv(host: Host, home: Home): Promise<Env> {
+export async function agentSurroundings(host: Host, home: Home): Promise<Pick<Machine, "env" | "variables">> {
   const file = await readConfigFile(host, home).catch(() => ({}));
-  const found = findSetting("loginPath", { flags: {}, env: host.system.env, file });
-  const enabled = found.kind === "usable" && found.value === true;
-  return (await openLoginPath(host, home, { enabled })).env();
+  const setting = (name: keyof Settings) => {
+    const found = findSetting(name, { flags: {}, env: host.system.env, file });
+    return found.kind === "usable" ? found.value : undefined;
+  };
+  const around = await openLoginPath(host, home, { enabled: setting("loginPath") === true });
+  const variables = setting("agentVariables");
+  return { env: around.env(), ...(Array.isArray(variables) ? { variables } : {}) };
 }
 
 async function checkSettings(host: Host, home: Home): Promise<Finding[]> {
@@ -67,9 +75,9 @@ const WANTED: ReadonlySet<SkipReason> = new Set<SkipReason>([
   "version-too-old",
 ]);
 
-async function checkAgents({ host, env }: Machine): Promise<Finding[]> {
+async function checkAgents({ host, env, variables }: Machine): Promise<Finding[]> {
   const { discoverAgents } = await import("./daemon_host.ts");
-  const { found, skipped } = await discoverAgents(host, { env });
+  const { found, skipped } = await discoverAgents(host, { env, ...(variables ? { variables } : {}) });
   const usable = found.filter(({ provider }) => provider !== "demo");
   const broken = skipped.filter(({ why }) => WANTED.has(why)).map(({ provider, why, detail }) =>
     warning(
@@ -89,6 +97,15 @@ async function checkAgents({ host, env }: Machine): Promise<Finding[]> {
   }
   const names = usable.map(({ provider, version }) => `${provider} ${version}`.trim()).join(", ");
   return [ok(names, details), ...broken];
+}
+
+/** An agent that cannot push or fetch for want of a token looks broken otherwise. */
+function checkSecrets({ env, variables = [] }: Machine): Promise<Finding[]> {
+  const withheld = withheldHere(env, { variables });
+  const finding = withheld.length === 0
+    ? ok("none in the environment is kept from agents")
+    : ok(`kept from agents: ${withheldText(withheld)}`, [NAME_THEM]);
+  return Promise.resolve([finding]);
 }
 
 const STICKY = 0o1000;

@@ -3,6 +3,7 @@ import type { Home } from "../core/home.ts";
 import type { Phase } from "../core/phase.ts";
 import { DEFAULT_PROFILE, profileOf } from "../core/profile.ts";
 import { redactValue } from "../core/redact.ts";
+import type { PauseView } from "../core/runtime_pause.ts";
 import type { DaemonStatus, ReloadPending } from "../daemon/status.ts";
 import type { Pidfile } from "../lifecycle/pidfile.ts";
 import type { Hello } from "../wire/control.ts";
@@ -79,6 +80,8 @@ export interface HealthView {
     since?: string;
     /** Of its files, while something is going on with them. */
     state?: string;
+    /** Why it gets no tasks for now; `until` is null where somebody has to log in. */
+    paused?: { kind: string; since: string; until: string | null; why: string; how: string };
   }[];
   readonly connections: readonly { name: string; state: string; why: string; dropped_batches: number }[];
   readonly outbox: DaemonStatus["outbox"];
@@ -108,9 +111,10 @@ const STATUS: { readonly [K in Phase["kind"]]: HealthView["status"] } = {
 
 export function healthView({ home, hello, status, record, ...facts }: HealthFacts): HealthView {
   const runtimes = status.connections.flatMap((connection) =>
-    connection.runtimes.map(({ since, ...runtime }) => ({
+    connection.runtimes.map(({ since, paused, ...runtime }) => ({
       ...runtime,
       ...(since === undefined ? {} : { since: new Date(since).toISOString() }),
+      ...(paused ? { paused: pausedView(paused) } : {}),
       connection: connection.name,
     }))
   );
@@ -178,6 +182,15 @@ function pendingView(pending: ReloadPending | null): ReloadPendingView | null {
     ...rest,
     since: new Date(since).toISOString(),
     deadline: deadline === null ? null : new Date(deadline).toISOString(),
+  };
+}
+
+function pausedView(paused: PauseView): NonNullable<HealthView["runtimes"][number]["paused"]> {
+  const { since, until, ...rest } = paused;
+  return {
+    ...rest,
+    since: new Date(since).toISOString(),
+    until: until === null ? null : new Date(until).toISOString(),
   };
 }
 

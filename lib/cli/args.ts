@@ -50,6 +50,7 @@ export function parseCommand(command: Command, args: readonly string[]): Parsed 
   });
   const positional = parsed._.map(String);
   const values: Record<string, string> = {};
+  const lists: Record<string, readonly string[]> = {};
   const switches = new Set<string>();
   for (const option of options) {
     const value = parsed[option.name];
@@ -57,14 +58,20 @@ export function parseCommand(command: Command, args: readonly string[]): Parsed 
       if (value === true) switches.add(option.name);
       continue;
     }
-    const [first, ...more] = Array.isArray(value) ? value : [];
+    const all = Array.isArray(value) ? value.map(String) : [];
+    const [first, ...more] = all;
     if (first === undefined) continue;
+    if (option.repeatable) {
+      if (all.includes("")) throw withoutValue(option);
+      lists[option.name] = all;
+      continue;
+    }
     if (more.length > 0) throw usage(`The option --${option.name} was given more than once`);
     if (first === "") throw withoutValue(option);
-    values[option.name] = String(first);
+    values[option.name] = first;
   }
   if (!switches.has("help")) checkOperands(command, positional, usage);
-  return { positional, values, switches };
+  return { positional, values, switches, lists };
 }
 
 function checkOperands(command: Command, positional: readonly string[], usage: (message: string) => DroverError): void {

@@ -5,11 +5,11 @@ import { platformRefusal } from "../core/platform.ts";
 import type { Host } from "../core/ports.ts";
 import { findHome } from "../app/home_dir.ts";
 import { closest, leadingWords, parseCommand } from "./args.ts";
-import type { Command, Parsed } from "./command.ts";
+import type { Parsed } from "./command.ts";
 import { EXIT_CODES, exitCodeFor } from "./exit_code.ts";
 import { commandHelp, groupHelp, overview } from "./help.ts";
 import { createOutput, errorText, errorView } from "./output.ts";
-import { findCommand, isGroup, loadCommands } from "./verbs.ts";
+import { findCommand, isGroup, loadGroup, type NamedCommand, VERBS } from "./verbs.ts";
 
 /** What is said about an error, where, and what the process ends with. */
 export interface Failure {
@@ -53,12 +53,12 @@ async function dispatch(argv: readonly string[], host: Host): Promise<number> {
   if (!found) {
     if (isGroup(first)) {
       if (second === undefined || second === "--help" || second === "-h") {
-        host.terminal.out(groupHelp(first, await loadCommands()));
+        host.terminal.out(groupHelp(first, await loadGroup(first)));
         return second === undefined ? EXIT_CODES.usage.code : EXIT_CODES.ok.code;
       }
-      throw await unknownCommand(`${first} ${second}`);
+      throw unknownCommand(`${first} ${second}`);
     }
-    throw await unknownCommand(first);
+    throw unknownCommand(first);
   }
   const { command, length } = found;
   const places = leading.slice(0, length).map(({ index }) => index);
@@ -72,25 +72,31 @@ async function dispatch(argv: readonly string[], host: Host): Promise<number> {
 }
 
 /** `drover --json tasks list` and `drover tasks list --json` are the same. What follows a hidden verb is the verb's alone. */
-function parse(command: Command, { argv, places }: { argv: readonly string[]; places: readonly number[] }): Parsed {
+function parse(
+  command: NamedCommand,
+  { argv, places }: { argv: readonly string[]; places: readonly number[] },
+): Parsed {
   if (!command.hidden) return parseCommand(command, argv.filter((_, index) => !places.includes(index)));
   const end = places.at(-1)!;
   return { ...parseCommand(command, argv.slice(0, end)), positional: argv.slice(end + 1) };
 }
 
-async function unknownCommand(name: string): Promise<DroverError> {
-  const names = (await loadCommands()).filter((command) => !command.hidden).map((command) => command.name);
+function unknownCommand(name: string): DroverError {
+  const names = Object.entries(VERBS).filter(([, { hidden }]) => !hidden).map(([name]) => name);
   const close = closest(name, [...names, ...names.map((known) => known.split(" ")[0]!)]);
+  const [group = ""] = name.split(" ");
+  const list = isGroup(group) ? `drover ${group} --help` : "drover --help";
   return new DroverError("usage", `Unknown command "${name}"`, {
-    hint: close ? `did you mean drover ${close}?` : "drover --help lists the commands",
+    hint: close ? `did you mean drover ${close}?` : `${list} lists the commands`,
   });
 }
 
 async function showHelp(words: readonly string[], host: Host): Promise<number> {
   const found = await findCommand(words);
   if (found && !found.command.hidden) host.terminal.out(commandHelp(found.command));
-  else if (words[0] !== undefined && isGroup(words[0])) host.terminal.out(groupHelp(words[0], await loadCommands()));
-  else if (words[0] !== undefined) throw await unknownCommand(words.join(" "));
-  else host.terminal.out(overview(await loadCommands(), BUILD.version));
+  else if (words[0] !== undefined && isGroup(words[0])) {
+    host.terminal.out(groupHelp(words[0], await loadGroup(words[0])));
+  } else if (words[0] !== undefined) throw unknownCommand(words.join(" "));
+  else host.terminal.out(overview(BUILD.version));
   return EXIT_CODES.ok.code;
 }

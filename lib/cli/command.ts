@@ -9,6 +9,8 @@ export interface OptionSpec {
   /** Placeholder of the value; absent for a switch. */
   readonly value?: string;
   readonly short?: string;
+  /** It may be given several times, and is then found in `lists`. */
+  readonly repeatable?: true;
   readonly summary: string;
 }
 
@@ -16,6 +18,8 @@ export interface Parsed {
   readonly positional: readonly string[];
   readonly values: Readonly<Record<string, string>>;
   readonly switches: ReadonlySet<string>;
+  /** Of the repeatable options that were given, in their order. */
+  readonly lists: Readonly<Record<string, readonly string[]>>;
 }
 
 export interface CommandContext {
@@ -29,9 +33,8 @@ export interface CommandContext {
 }
 
 export interface Command {
-  /** One or two words, e.g. `tasks list`. */
+  /** One or two words, e.g. `tasks list`. What it is for in a line stands in the table of verbs. */
   readonly name: string;
-  readonly summary: string;
   /** What follows the name in the usage line, options aside. */
   readonly operands?: string;
   readonly minOperands?: number;
@@ -40,7 +43,5 @@ export interface Command {
   readonly examples?: readonly (readonly [command: string, what: string])[];
   /** More to know, wrapped by hand. */
   readonly details?: string;
-  /** Not listed: for the program's own use. Gets its arguments unparsed. */
-  readonly hidden?: true;
   run(context: CommandContext): Promise<number>;
 }

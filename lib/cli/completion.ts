@@ -3,6 +3,7 @@ import { rowOf, SETTING_NAMES } from "../core/config.ts";
 import { TASK_STATES } from "../core/task_state.ts";
 import { COMMON_OPTIONS } from "./args.ts";
 import type { Command, OptionSpec } from "./command.ts";
+import type { NamedCommand } from "./verbs.ts";
 
 /** What a value or an operand can be. `listed` asks the program, when the key is pressed. */
 export type Values =
@@ -13,7 +14,7 @@ export type Values =
   | { readonly kind: "by-first-operand"; readonly words: Readonly<Record<string, readonly string[]>> };
 
 /** `drover __complete WHAT` prints these, one to a line: the word, a tab, what it is. */
-export const LISTED = ["tasks", "agents", "profiles"] as const;
+export const LISTED = ["tasks", "agents", "profiles", "runtimes", "providers"] as const;
 export type Listed = typeof LISTED[number];
 
 export interface CompletedOption {
@@ -34,7 +35,7 @@ export interface Place {
 }
 
 /** Hidden verbs are not in it. */
-export function completionPlaces(commands: readonly Command[]): readonly Place[] {
+export function completionPlaces(commands: readonly NamedCommand[]): readonly Place[] {
   const shown = commands.filter((command) => !command.hidden);
   const start: Place = {
     verb: "",
@@ -46,15 +47,21 @@ export function completionPlaces(commands: readonly Command[]): readonly Place[]
     operands: [],
   };
   const groups = unique(shown.flatMap(({ name }) => name.includes(" ") ? [name.split(" ")[0]!] : []));
-  return [start, ...groups.map((group) => groupPlace(group, shown)), ...shown.map(verbPlace)];
+  // A word can be a verb and the beginning of others: then it is one place, with what both have.
+  const verbs = shown.filter(({ name }) => !groups.includes(name));
+  return [start, ...groups.map((group) => groupPlace(group, shown)), ...verbs.map(verbPlace)];
 }
 
-function groupPlace(group: string, commands: readonly Command[]): Place {
+function groupPlace(group: string, commands: readonly NamedCommand[]): Place {
   const next = nextWords(commands, group).map((word) => ({
     word,
     summary: commands.find((command) => command.name === `${group} ${word}`)?.summary ?? "",
   }));
-  return { verb: group, next, options: COMMON_OPTIONS.map(completedOption), operands: [] };
+  const itself = commands.find(({ name }) => name === group);
+  return {
+    ...itself ? verbPlace(itself) : { verb: group, options: COMMON_OPTIONS.map(completedOption), operands: [] },
+    next,
+  };
 }
 
 function verbPlace(command: Command): Place {
@@ -79,12 +86,15 @@ function completedOption({ name, short, summary, value }: OptionSpec): Completed
 const BY_OPTION: Readonly<Record<string, Values>> = {
   agent: { kind: "listed", what: "agents" },
   profile: { kind: "listed", what: "profiles" },
+  effort: { kind: "words", words: ["low", "medium", "high"] },
   status: { kind: "words", words: TASK_STATES },
 };
 
 const BY_PLACEHOLDER: Readonly<Record<string, Values>> = {
   DIR: { kind: "directories" },
   TASK: { kind: "listed", what: "tasks" },
+  RUNTIME: { kind: "listed", what: "runtimes" },
+  AGENT_CLI: { kind: "listed", what: "providers" },
   LEVEL: { kind: "words", words: rowOf("logLevel").choices ?? [] },
   KEY: { kind: "words", words: SETTING_NAMES.map((name) => rowOf(name).key) },
   VALUE: {
@@ -102,7 +112,7 @@ function valuesOf(placeholder: string): Values {
   return BY_PLACEHOLDER[bare] ?? { kind: "anything" };
 }
 
-function nextWords(commands: readonly Command[], group: string): string[] {
+function nextWords(commands: readonly NamedCommand[], group: string): string[] {
   return commands.flatMap(({ name }) => name.startsWith(`${group} `) ? [name.slice(group.length + 1)] : []);
 }
 

@@ -3,6 +3,7 @@ import type { UserApi } from "../app/control_client.ts";
 import { DroverError } from "../core/drover_error.ts";
 import type { Clock } from "../core/ports.ts";
 import type { MessageView, TaskView } from "../wire/control.ts";
+import { permissionText } from "./permission_prompt.ts";
 import { oneLine, type Output, paint, plain } from "./output.ts";
 
 export interface FollowOptions {
@@ -74,6 +75,8 @@ const LABELS: Record<string, (text: string) => string> = {
   tool_use: paint.cyan,
   tool_result: paint.dim,
   error: paint.red,
+  permission_request: paint.yellow,
+  permission_answer: paint.yellow,
 };
 
 const MAX_LINES = 12;
@@ -82,7 +85,7 @@ const MAX_LINES = 12;
 export function messageLines(message: MessageView): string[] {
   const time = clockTime(message.created_at);
   const color = LABELS[message.type] ?? ((text: string) => text);
-  const label = message.type.replace("_", "-").padEnd(11);
+  const label = labelOf(message).padEnd(11);
   const lines = bodyOf(message);
   return lines.map((line, i) =>
     `${paint.dim(i === 0 ? time : " ".repeat(time.length))} ${color(`${i === 0 ? label : " ".repeat(11)} ${line}`)}`
@@ -90,13 +93,31 @@ export function messageLines(message: MessageView): string[] {
   );
 }
 
+function labelOf({ type, output }: MessageView): string {
+  if (type === "permission_request") return "asks";
+  return type === "permission_answer" ? output ?? "answered" : type.replace("_", "-");
+}
+
 function bodyOf(message: MessageView): string[] {
   if (message.type === "tool_use") {
     return [`${message.tool ?? "tool"} ${oneLine(plain(JSON.stringify(message.input ?? {})), 160)}`];
   }
+  if (message.type === "permission_request") {
+    return [permissionText({ tool: message.tool ?? "", title: message.content ?? "" })];
+  }
   const lines = plain(message.type === "tool_result" ? message.output ?? "" : message.content ?? "").trim().split("\n");
   if (message.type !== "tool_result" || lines.length <= MAX_LINES) return lines;
   return [...lines.slice(0, MAX_LINES), `… ${lines.length - MAX_LINES} more lines (drover tasks messages shows all)`];
+}
+
+/** Says what a task waits for before it can begin, once for each thing. */
+export function waitTeller(say: (line: string) => void): (task: TaskView) => void {
+  let said = "";
+  return ({ status, progress }) => {
+    if (status !== "waiting_local_directory" || !progress || progress === said) return;
+    said = progress;
+    say(`${paint.yellow("waiting")}    ${plain(progress)}`);
+  };
 }
 
 /** Local time of day. */

@@ -1,10 +1,13 @@
 /** The help: of drover as a whole and of each verb, made from the table of verbs. */
 import { COMMON_OPTIONS } from "./args.ts";
-import type { Command, OptionSpec } from "./command.ts";
+import type { OptionSpec } from "./command.ts";
 import { table } from "./output.ts";
+import { type NamedCommand, VERBS } from "./verbs.ts";
 
-export function overview(commands: readonly Command[], version: string): string {
-  const rows = commands.filter((command) => !command.hidden).map((command) => [`  ${command.name}`, command.summary]);
+/** Loads no verb: it is the first thing that anybody asks for. */
+export function overview(version: string): string {
+  const shown = Object.entries(VERBS).filter(([, { hidden }]) => !hidden);
+  const rows = shown.map(([name, { summary }]) => [`  ${name}`, summary]);
   return `drover ${version} — runs coding agents on this machine from a queue of tasks
 
 Usage: drover COMMAND [OPTIONS]
@@ -21,7 +24,7 @@ Every command has --help and --json. DROVER_HOME moves everything drover keeps (
 `;
 }
 
-export function commandHelp(command: Command): string {
+export function commandHelp(command: NamedCommand): string {
   const operands = command.operands ? ` ${command.operands}` : "";
   const parts = [`${command.summary}\n\nUsage: drover ${command.name}${operands} [OPTIONS]`];
   if (command.details) parts.push(command.details.trim());
@@ -34,13 +37,14 @@ export function commandHelp(command: Command): string {
 }
 
 /** The verbs that begin with a word, for `drover tasks`. */
-export function groupHelp(group: string, commands: readonly Command[]): string {
-  const rows = commands.filter((command) => command.name.startsWith(`${group} `))
-    .map((command) => [`  drover ${command.name}${command.operands ? ` ${command.operands}` : ""}`, command.summary]);
+export function groupHelp(group: string, commands: readonly NamedCommand[]): string {
+  const rows = commands.map((
+    command,
+  ) => [`  drover ${command.name}${command.operands ? ` ${command.operands}` : ""}`, command.summary]);
   return `Usage: drover ${group} COMMAND [OPTIONS]\n\n${table(rows).join("\n")}\n`;
 }
 
 function flag(option: OptionSpec): string {
   const short = option.short ? `-${option.short}, ` : "    ";
-  return `${short}--${option.name}${option.value ? ` ${option.value}` : ""}`;
+  return `${short}--${option.name}${option.value ? ` ${option.value}` : ""}${option.repeatable ? " ..." : ""}`;
 }

@@ -13,7 +13,7 @@ export interface CoordinatorOptions {
 
 /** Something a daemon may want to look at. A hint: losing one costs latency and never work. */
 export interface Wakeup {
-  readonly kind: "task-available" | "task-changed";
+  readonly kind: "task-available" | "task-changed" | "profiles-changed";
   readonly runtimeId?: string;
   readonly taskId?: string;
 }

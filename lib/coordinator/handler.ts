@@ -6,7 +6,15 @@ import { claimTasks } from "./queue.ts";
 import { type TaskRecord, wireTask } from "./records.ts";
 import { acknowledgeCancel, addMessages, pinSession, putUsage } from "./reports.ts";
 import { BadBody, readBody } from "./request_body.ts";
-import { deregisterRuntimes, heartbeat, registerRuntimes, runtimeExists, wireRuntime } from "./runtimes.ts";
+import { wireProfiles } from "./runtime_profiles.ts";
+import {
+  deregisterRuntimes,
+  heartbeat,
+  ProfileGone,
+  registerRuntimes,
+  runtimeExists,
+  wireRuntime,
+} from "./runtimes.ts";
 import { recoverOrphans } from "./sweeper.ts";
 import { completeTask, failTask, type Moved, renewLease, startTask, waitForDirectory } from "./transitions.ts";
 import { canonicalUuid } from "./uuid.ts";
@@ -43,6 +51,7 @@ export function createHandler(deps: Deps, token: string): Hono {
   app.notFound((c) => c.json({ error: ROUTE_MISSING }, 404));
   app.onError((error, c) => {
     if (error instanceof Refusal) return c.json({ error: error.text }, error.status);
+    if (error instanceof ProfileGone) return c.json({ error: error.message }, 409);
     if (error instanceof BadBody) return c.json({ error: error.message }, 400);
     // Never a 404: a daemon gives up its runtimes and tasks on one.
     deps.log.error("A call of a daemon failed", { method: c.req.method, path: c.req.path, error });
@@ -66,6 +75,10 @@ function addWorkspaceRoutes(app: Hono, deps: Deps): void {
     const known = (c.req.header("if-none-match") ?? "").split(",").map((one) => one.trim().replace(/^W\//, ""));
     if (known.includes("*") || known.includes(etag.slice(2))) return c.body(null, 304);
     return c.json(workspaces);
+  });
+  app.get("/api/daemon/workspaces/:wid/runtime-profiles", (c) => {
+    if (canonicalUuid(c.req.param("wid")) !== deps.workspaceId) throw new Refusal(404, "workspace not found");
+    return c.json({ workspace_id: deps.workspaceId, runtime_profiles: wireProfiles(deps) });
   });
 }
 

@@ -118,4 +118,27 @@ CREATE TABLE usage (
   PRIMARY KEY (task_id, provider, model)
 ) STRICT, WITHOUT ROWID;
 `,
+  `
+CREATE TABLE runtime_profiles (
+  id TEXT PRIMARY KEY,
+  display_name TEXT NOT NULL UNIQUE,
+  provider TEXT NOT NULL,
+  command_name TEXT NOT NULL,
+  description TEXT,
+  fixed_args TEXT NOT NULL,
+  env TEXT NOT NULL,
+  visibility TEXT NOT NULL,
+  enabled INTEGER NOT NULL,
+  created_at INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL
+) STRICT;
+ALTER TABLE runtimes ADD COLUMN removed_at INTEGER;
+`,
+  `
+ALTER TABLE tasks ADD COLUMN effort TEXT;
+ALTER TABLE tasks ADD COLUMN sandbox INTEGER NOT NULL DEFAULT 0;
+`,
+  `
+ALTER TABLE tasks ADD COLUMN brings TEXT;
+`,
 ];

@@ -139,6 +139,8 @@ function claimPayload(deps: Deps, claimer: Claimer, task: Claimed): Record<strin
       custom_env: {},
       custom_args: [],
       model: task.model ?? "",
+      thinking_level: task.effort ?? "",
+      ...JSON.parse(task.brings ?? "{}"),
     },
     prompt: task.prompt,
     directory: {
@@ -146,6 +148,7 @@ function claimPayload(deps: Deps, claimer: Claimer, task: Claimed): Record<strin
       ...(task.directory_path === null ? {} : { path: task.directory_path }),
     },
     permission: task.permission,
+    ...(task.sandbox === 1 ? { sandbox: true } : {}),
     ...(task.time_limit_ms === null ? {} : { time_limit_ms: task.time_limit_ms }),
     ...(resume.sessionId === undefined ? {} : { prior_session_id: resume.sessionId }),
     ...(resume.workDir === undefined ? {} : { prior_work_dir: resume.workDir }),

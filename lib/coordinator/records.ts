@@ -14,6 +14,11 @@ export interface TaskRecord {
   readonly directory_path: string | null;
   readonly permission: Permission;
   readonly model: string | null;
+  readonly effort: string | null;
+  /** 1 when the CLI's own sandbox is wanted. */
+  readonly sandbox: number;
+  /** Instructions, skills and MCP servers for the agent, as the JSON of what a claim carries. */
+  readonly brings: string | null;
   readonly time_limit_ms: number | null;
   readonly submitted_to: string | null;
   readonly attempt: number;

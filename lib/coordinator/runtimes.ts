@@ -1,6 +1,7 @@
 /** Runtimes and their agents: register (an upsert that keeps ids), heartbeat, deregister. */
 import type { RegisterRequest } from "../wire/payloads.ts";
 import type { Deps } from "./deps.ts";
+import { enabledProfileName } from "./runtime_profiles.ts";
 import { type RuntimeRecord, wireTime } from "./records.ts";
 
 const COLUMNS = `:id, :daemon, :provider, :profile, :name, :version, :device, :position, :status, :now, :now, :now`;
@@ -13,7 +14,7 @@ INSERT INTO runtimes
 VALUES (${COLUMNS})
 ON CONFLICT ${conflict} DO UPDATE SET
   provider = excluded.provider, name = excluded.name, version = excluded.version, device_name = excluded.device_name,
-  position = excluded.position, status = excluded.status, last_seen_at = excluded.last_seen_at,
+  position = excluded.position, removed_at = NULL, status = excluded.status, last_seen_at = excluded.last_seen_at,
   updated_at = excluded.updated_at
 RETURNING *`;
 }
@@ -31,9 +32,15 @@ const UPSERT_AGENT = `
 INSERT INTO agents (id, runtime_id, name) VALUES (:id, :runtime, :name)
 ON CONFLICT (runtime_id) DO UPDATE SET name = excluded.name`;
 
-/** What custom instances of one CLI are called differs; a built-in is simply called after its CLI. */
-function agentName(runtime: RuntimeRecord): string {
-  return runtime.profile_id === null ? runtime.provider : runtime.name;
+/** A built-in is simply called after its CLI, a custom one as its profile. */
+function agentName(deps: Deps, runtime: RuntimeRecord): string {
+  const profile = runtime.profile_id && enabledProfileName(deps, runtime.profile_id);
+  return profile || (runtime.profile_id === null ? runtime.provider : runtime.name);
+}
+
+/** A profile that was switched off while its daemon registered: the daemon fetches them anew and asks again. */
+export class ProfileGone extends Error {
+  override readonly name = "ProfileGone";
 }
 
 /** The runtimes of the call, each once, with the ids they had before. Their order becomes the order of the agents. */
@@ -45,6 +52,9 @@ export function registerRuntimes(deps: Deps, request: RegisterRequest): RuntimeR
     for (const [position, entry] of request.runtimes.entries()) {
       const provider = entry.type.trim().toLowerCase() || "unknown";
       const profile = entry.profile_id || null;
+      if (profile !== null && enabledProfileName(deps, profile) === undefined) {
+        throw new ProfileGone(`Registering a runtime failed: there is no enabled profile ${profile}`);
+      }
       if (profile === null) {
         for (const legacy of request.legacy_daemon_ids) {
           store.run(ADOPT_LEGACY, { daemon: request.daemon_id, legacy, provider });
@@ -63,7 +73,7 @@ export function registerRuntimes(deps: Deps, request: RegisterRequest): RuntimeR
         now,
       });
       if (!runtime) throw new Error(`Registering the runtime ${provider} returned no row`);
-      store.run(UPSERT_AGENT, { id: random.uuid(), runtime: runtime.id, name: agentName(runtime) });
+      store.run(UPSERT_AGENT, { id: random.uuid(), runtime: runtime.id, name: agentName(deps, runtime) });
       registered.set(runtime.id, runtime);
     }
     for (const { profile_id } of request.failed_profiles) {
@@ -78,10 +88,13 @@ export function registerRuntimes(deps: Deps, request: RegisterRequest): RuntimeR
 
 /** False when there is no such runtime. A beat brings an offline runtime back. */
 export function heartbeat(deps: Deps, runtimeId: string): boolean {
-  const changed = deps.store.run("UPDATE runtimes SET status = 'online', last_seen_at = :now WHERE id = :id", {
-    id: runtimeId,
-    now: deps.clock.now(),
-  });
+  const changed = deps.store.run(
+    "UPDATE runtimes SET status = 'online', last_seen_at = :now WHERE id = :id AND removed_at IS NULL",
+    {
+      id: runtimeId,
+      now: deps.clock.now(),
+    },
+  );
   return changed > 0;
 }
 
@@ -98,7 +111,8 @@ export function deregisterRuntimes(deps: Deps, runtimeIds: readonly string[]): v
 }
 
 export function runtimeExists(deps: Deps, runtimeId: string): boolean {
-  return deps.store.get("SELECT 1 FROM runtimes WHERE id = :id", { id: runtimeId }) !== undefined;
+  const sql = "SELECT 1 FROM runtimes WHERE id = :id AND removed_at IS NULL";
+  return deps.store.get(sql, { id: runtimeId }) !== undefined;
 }
 
 /** The runtime object of the daemon protocol. */

@@ -1,5 +1,13 @@
 /** The states of a task as SQL: conditions built from the state table, so that no query invents a transition of its own. */
-import { ACTIVE_STATES, PENDING_STATES, statesBefore, type TaskEvent, TERMINAL_STATES } from "../core/task_state.ts";
+import {
+  ACTIVE_STATES,
+  isTerminal,
+  PENDING_STATES,
+  statesBefore,
+  TASK_STATES,
+  type TaskEvent,
+  TERMINAL_STATES,
+} from "../core/task_state.ts";
 
 /**
  * A chain of OR, as the partial indexes have it: SQLite uses such an index only for the same condition or one link of it,
@@ -18,6 +26,11 @@ export function mayHappen(event: TaskEvent): string {
 /** The condition of the index `tasks_active`. `table` is the alias in the query. */
 export function isActive(table = ""): string {
   return statusIs(ACTIVE_STATES, table);
+}
+
+/** Not over yet. */
+export function isOpen(table = ""): string {
+  return statusIs(TASK_STATES.filter((state) => !isTerminal(state)), table);
 }
 
 /** The condition of the unique index `tasks_slot`. */

@@ -15,9 +15,9 @@ const ADD_THREAD = "INSERT INTO threads (id, title, created_at) VALUES (:id, :ti
 const ADD_TASK = `
 INSERT INTO tasks
   (id, thread_id, agent_id, runtime_id, status, priority, prompt, directory_mode, directory_path, permission, model,
-   time_limit_ms, submitted_to, created_at)
+   effort, sandbox, brings, time_limit_ms, submitted_to, created_at)
 VALUES (:id, :thread, :agent, :runtime, 'queued', :priority, :prompt, :mode, :path, :permission, :model,
-   :timeLimit, :instance, :now)
+   :effort, :sandbox, :brings, :timeLimit, :instance, :now)
 ON CONFLICT DO NOTHING`;
 
 const PENDING_IN_THREAD = `
@@ -53,6 +53,9 @@ export function submitTask(
       path: request.directory.path ?? null,
       permission: request.permission,
       model: request.model || null,
+      effort: request.effort || null,
+      sandbox: request.sandbox ? 1 : 0,
+      brings: bringsOf(request),
       timeLimit: request.time_limit_ms ?? null,
       instance: request.submitted_by === "run" ? context.instance : null,
       now,
@@ -62,6 +65,12 @@ export function submitTask(
     store.afterCommit(() => deps.wakeups.publish(wakeup));
     return id;
   });
+}
+
+/** Null for a task that brings nothing, which are nearly all. */
+function bringsOf({ instructions, skills, mcp_config }: CreateTask): string | null {
+  const brings = JSON.stringify({ instructions, skills, mcp_config });
+  return brings === "{}" ? null : brings;
 }
 
 function checkRequest(request: CreateTask): void {

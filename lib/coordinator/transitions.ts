@@ -61,10 +61,10 @@ const FAIL: Record<FailEvent, string> = {
 const RETRY = `
 INSERT INTO tasks
   (id, thread_id, agent_id, runtime_id, status, priority, prompt, directory_mode, directory_path, permission, model,
-   time_limit_ms, submitted_to, attempt, max_attempts, retry_of, retry_reason, force_fresh_session, session_id, work_dir,
+   effort, sandbox, brings, time_limit_ms, submitted_to, attempt, max_attempts, retry_of, retry_reason, force_fresh_session, session_id, work_dir,
    fire_at, created_at)
 SELECT :id, thread_id, agent_id, runtime_id, :status, priority, prompt, directory_mode, directory_path, permission, model,
-   time_limit_ms, submitted_to, :attempt, max_attempts, id, failure_reason, :fresh,
+   effort, sandbox, brings, time_limit_ms, submitted_to, :attempt, max_attempts, id, failure_reason, :fresh,
    CASE WHEN :fresh OR session_id IS retired_session_id THEN NULL ELSE session_id END, work_dir, :fireAt, :now
 FROM tasks AS failed
 WHERE id = :parent AND NOT EXISTS (

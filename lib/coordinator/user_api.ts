@@ -2,10 +2,12 @@
 import { type Context, Hono } from "hono";
 import { TASK_STATES } from "../core/task_state.ts";
 import { CreateTask } from "../wire/control.ts";
+import { ChangeProfile, CreateProfile } from "../wire/profiles.ts";
 import type { Deps } from "./deps.ts";
 import { followTask } from "./follow.ts";
 import type { TaskRecord } from "./records.ts";
 import { BadBody, readBody } from "./request_body.ts";
+import { addProfile, listProfiles, removeProfile, setProfileEnabled } from "./runtime_profiles.ts";
 import { isActive } from "./sql.ts";
 import { submitTask } from "./submit.ts";
 import { cancelTask } from "./transitions.ts";
@@ -45,6 +47,7 @@ export function createUserApi(deps: Deps): Hono {
     );
   });
   addTaskRoutes(app, deps);
+  addProfileRoutes(app, deps);
   app.get("/v1/agents", (c) => c.json({ agents: listAgents(deps) }));
   app.get(
     "/v1/queue",
@@ -81,6 +84,17 @@ function addTaskRoutes(app: Hono, deps: Deps): void {
     cancelTask(deps, id);
     return c.json(viewTask(deps, id));
   });
+}
+
+function addProfileRoutes(app: Hono, deps: Deps): void {
+  const path = "/v1/runtime-profiles";
+  app.get(path, (c) => c.json({ profiles: listProfiles(deps) }));
+  app.post(path, async (c) => c.json(addProfile(deps, await readBody(c.req.raw, CreateProfile)), 201));
+  app.patch(`${path}/:name`, async (c) => {
+    const { enabled } = await readBody(c.req.raw, ChangeProfile);
+    return c.json(setProfileEnabled(deps, c.req.param("name"), enabled));
+  });
+  app.delete(`${path}/:name`, (c) => c.json(removeProfile(deps, c.req.param("name"))));
 }
 
 function refuse(c: Context, refusal: UserRefusal, status: number = refusal.status): Response {

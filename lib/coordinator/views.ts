@@ -39,6 +39,7 @@ SELECT a.name, r.provider, r.version, r.status, r.id AS runtime_id, r.last_seen_
   (SELECT count(*) FROM tasks t INDEXED BY tasks_active WHERE t.agent_id = a.id AND ${isActive("t")}) AS running,
   (SELECT count(*) FROM tasks t INDEXED BY tasks_queue WHERE t.runtime_id = r.id AND t.agent_id = a.id AND t.status = 'queued') AS queued
 FROM agents a JOIN runtimes r ON r.id = a.runtime_id
+WHERE r.removed_at IS NULL
 ${AGENT_ORDER}`;
 
 /** `undefined` when the task is gone. */
@@ -67,6 +68,8 @@ function toView(deps: Deps, task: Viewed): TaskView {
       ...(task.directory_path === null ? {} : { path: task.directory_path }),
     },
     permission: task.permission,
+    effort: task.effort,
+    sandbox: task.sandbox === 1,
     priority: task.priority,
     attempt: task.attempt,
     max_attempts: task.max_attempts,
@@ -121,6 +124,7 @@ export interface AgentChoice {
 const CHOICES = `
 SELECT a.id AS agentId, r.id AS runtimeId, a.name, r.status, r.last_seen_at
 FROM agents a JOIN runtimes r ON r.id = a.runtime_id
+WHERE r.removed_at IS NULL
 ${AGENT_ORDER}`;
 
 /** What a task may be given to, in the same order, without the counting that makes `listAgents` as slow as the queue is long. */

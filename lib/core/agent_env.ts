@@ -1,10 +1,13 @@
 /** The environment an agent gets: what drover was started with, minus what would confuse it, plus what its task needs. */
 import type { Env } from "./ports.ts";
+import { matchesName, withoutSecrets } from "./secret_variables.ts";
 
 export interface AgentEnvInput {
   readonly inherited: Env;
   /** Variables of agent sessions, from the provider table: an agent started from inside another must not think it is nested. */
   readonly sessionVariables: readonly string[];
+  /** Which inherited secrets this agent may see: those that its row or the configuration names. */
+  readonly secrets: readonly string[];
   /** The server's per-agent variables; those that would break the run are left out. */
   readonly custom: Env;
   /** The adapter's own. */
@@ -45,7 +48,8 @@ export function withoutRepository(env: Env): Env {
 
 export function agentEnv(input: AgentEnvInput): Env {
   const env: Record<string, string> = {};
-  for (const [name, value] of Object.entries(withoutRepository(input.inherited))) {
+  const inherited = withoutSecrets(withoutRepository(input.inherited), input.secrets);
+  for (const [name, value] of Object.entries(inherited)) {
     if (!isOwn(name) && !matchesAny(name, input.sessionVariables)) env[name] = value;
   }
   for (const [name, value] of Object.entries(input.custom)) {
@@ -60,9 +64,8 @@ function isOwn(name: string): boolean {
   return OWN_PREFIXES.some((prefix) => name.startsWith(prefix));
 }
 
-/** A pattern is a name, or a prefix that ends in `*`. */
 function matchesAny(name: string, patterns: readonly string[]): boolean {
-  return patterns.some((pattern) => pattern.endsWith("*") ? name.startsWith(pattern.slice(0, -1)) : name === pattern);
+  return patterns.some((pattern) => matchesName(name, pattern));
 }
 
 function isVariableName(name: string): boolean {

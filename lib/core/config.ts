@@ -1,11 +1,21 @@
 /** The settings: their keys, defaults and ranges, and how flag, environment and file are merged. */
 import type { ReloadMode } from "./reload_gate.ts";
+import { formatLimits, parseLimits } from "./claim_budget.ts";
+import { isNamePattern } from "./secret_variables.ts";
 
 export interface Settings {
   /** How many tasks run at once. */
   readonly maxConcurrentTasks: number;
   /** Wall-clock limit of a task in ms. */
   readonly timeLimitMs: number;
+  /** How long an agent may say nothing, in ms. */
+  readonly silenceLimitMs: number;
+  /** The same while one of its tools is at work, since that began. */
+  readonly toolLimitMs: number;
+  /** How many tasks each agent CLI may have at once, of those that have a limit of their own. */
+  readonly agentLimits: Readonly<Record<string, number>>;
+  /** Whether agent CLIs are asked if somebody is logged in. */
+  readonly loginCheck: boolean;
   /** Prompts, transcripts and finished tasks are kept this long. */
   readonly retentionDays: number;
   readonly logLevel: "debug" | "info" | "warning" | "error";
@@ -13,6 +23,10 @@ export interface Settings {
   readonly healthPort: number;
   /** Whether the login shell's PATH is added to our own, for finding agents and for what they find. */
   readonly loginPath: boolean;
+  /** Variables with secrets that every agent may see, as names or as beginnings that end in `*`. */
+  readonly agentVariables: readonly string[];
+  /** How long an agent's question for permission waits for an answer, in ms. */
+  readonly askTimeoutMs: number;
   /** Whether the daemon takes work from the configured server, beside the tasks of this machine. */
   readonly remoteEnabled: boolean;
   /** What is done about an agent CLI that was replaced. */
@@ -53,6 +67,7 @@ const LEVELS = ["debug", "info", "warning", "error"] as const;
 const RELOAD_MODES = ["off", "notify", "runtime", "restart"] as const;
 const SELF_MODES = ["off", "notify", "restart"] as const;
 const MIN_INTERVAL_MS = 100;
+const MIN_ASK_MS = 1_000;
 
 export const SETTINGS: Table = {
   maxConcurrentTasks: {
@@ -70,6 +85,39 @@ export const SETTINGS: Table = {
     parse: (value) => durationOf(value, 1),
     write: formatDuration,
     range: "a duration such as 90s, 30m, 2h or 1d",
+  },
+  silenceLimitMs: {
+    key: "run.silence_limit",
+    variable: "DROVER_SILENCE_LIMIT",
+    fallback: 30 * 60_000,
+    parse: (value) => durationOf(value, 1),
+    write: formatDuration,
+    range: "a duration such as 90s, 30m, 2h or 1d",
+  },
+  toolLimitMs: {
+    key: "run.tool_limit",
+    variable: "DROVER_TOOL_LIMIT",
+    fallback: 2 * 60 * 60_000,
+    parse: (value) => durationOf(value, 1),
+    write: formatDuration,
+    range: "a duration such as 90s, 30m, 2h or 1d",
+  },
+  agentLimits: {
+    key: "agents.limits",
+    variable: "DROVER_AGENT_LIMITS",
+    fallback: {},
+    parse: parseLimits,
+    write: formatLimits,
+    range: "a list such as claude=2,codex=1 with numbers from 1 to 64",
+  },
+  loginCheck: {
+    key: "agents.login_check",
+    variable: "DROVER_LOGIN_CHECK",
+    fallback: true,
+    parse: trueOrFalse,
+    write: (value) => value,
+    range: "true or false",
+    choices: ["true", "false"],
   },
   retentionDays: {
     key: "retention.days",
@@ -104,6 +152,22 @@ export const SETTINGS: Table = {
     write: (value) => value,
     range: "true or false",
     choices: ["true", "false"],
+  },
+  agentVariables: {
+    key: "agents.env",
+    variable: "DROVER_AGENTS_ENV",
+    fallback: [],
+    parse: namesOf,
+    write: (value) => value.join(","),
+    range: "names of variables with commas between them, such as GH_TOKEN,AWS_*",
+  },
+  askTimeoutMs: {
+    key: "permission.ask_timeout",
+    variable: "DROVER_PERMISSION_ASK_TIMEOUT",
+    fallback: 10 * 60_000,
+    parse: (value) => durationOf(value, MIN_ASK_MS),
+    write: formatDuration,
+    range: "a duration of 1s or more, such as 90s, 10m or 2h",
   },
   remoteEnabled: {
     key: "remote.enabled",
@@ -158,6 +222,16 @@ function integer(min: number, max: number): (value: unknown) => number | undefin
       ? number
       : undefined;
   };
+}
+
+/** One text with commas, or a list of texts, as a file may have it. */
+function namesOf(value: unknown): readonly string[] | undefined {
+  const parts: readonly unknown[] | undefined = typeof value === "string"
+    ? value.split(",").map((part) => part.trim()).filter(Boolean)
+    : Array.isArray(value)
+    ? value
+    : undefined;
+  return parts?.every((part): part is string => typeof part === "string" && isNamePattern(part)) ? parts : undefined;
 }
 
 function trueOrFalse(value: unknown): boolean | undefined {

@@ -15,6 +15,8 @@ export interface Home {
   readonly lifecycle: string;
   /** Which restarts for changed programs there were, and which change is not acted upon. */
   readonly reload: string;
+  /** Agent CLIs that get no tasks for a while. */
+  readonly pauses: string;
   /** How the last daemon ended, by its own account. */
   readonly lastExit: string;
   readonly runDirectory: string;
@@ -27,7 +29,11 @@ export interface Home {
   readonly outboxDb: string;
   readonly workspaces: string;
   readonly transcripts: string;
+  /** What is placed in the directories of running tasks, a folder for each; empty when none runs. */
+  readonly placed: string;
   readonly bin: string;
+  /** Is there once it was said what a run with permission `full` means. */
+  readonly fullExplained: string;
   /** What the login shell last said its PATH is. */
   readonly loginPath: string;
 }
@@ -48,6 +54,7 @@ export function homeLayout(root: string): Home {
     restartHolder: at("restart.json"),
     lifecycle: at("lifecycle.json"),
     reload: at("reload.json"),
+    pauses: at("pauses.json"),
     lastExit: at("last_exit.json"),
     runDirectory: at("run"),
     logFile: at("logs/daemon.log"),
@@ -58,7 +65,9 @@ export function homeLayout(root: string): Home {
     outboxDb: at("outbox.db"),
     workspaces: at("workspaces"),
     transcripts: at("transcripts"),
+    placed: at("placed"),
     bin: at("bin"),
+    fullExplained: at("full_explained.json"),
     loginPath: at("login_path.json"),
   };
 }

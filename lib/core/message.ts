@@ -70,6 +70,10 @@ export type Outcome =
 export type StopReason =
   | { readonly kind: "cancelled"; readonly by: "server" | "user" }
   | { readonly kind: "time-limit"; readonly limitMs: number }
+  /** Nothing was said for so long. */
+  | { readonly kind: "silence-limit"; readonly limitMs: number }
+  /** This tool did not answer, and nothing else was said. */
+  | { readonly kind: "tool-limit"; readonly limitMs: number; readonly tool: string }
   | { readonly kind: "gone" }
   | { readonly kind: "shutdown" };
 

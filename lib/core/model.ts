@@ -33,8 +33,15 @@ export interface Runtime {
   readonly fixedArgs: readonly string[];
   /** What `--version` said, e.g. `2.1.328`; empty when the provider has none. */
   readonly version: string;
-  /** What this CLI needs in its environment on this machine: from its row of the table, or from a runtime profile. */
+  /** What this CLI needs in its environment on this machine: from its row of the table, and from a runtime profile. */
   readonly env?: Readonly<Record<string, string>>;
+  /** The runtime profile it was made from; absent for what was simply found. */
+  readonly profile?: { readonly id: string; readonly name: string };
+}
+
+/** What tells the runtimes of a machine apart. A provider's name has no colon in it. */
+export function runtimeKey({ provider, profile }: Pick<Runtime, "provider" | "profile">): string {
+  return profile ? `${provider}:${profile.id}` : provider;
 }
 
 /** A row of the provider table that is not usable here, and why: the text shown by `drover agents --all`. */

@@ -128,11 +128,14 @@ export interface FileInfo {
 /** All paths absolute. Errors are `HostError`s with a code from `HostErrorCode`. */
 export interface Files {
   readText(path: string): Promise<string>;
+  readBytes(path: string): Promise<Uint8Array>;
   /**
    * To a temporary name in the same directory, synced, renamed; mode 0600 unless told otherwise. `sync: false` for what
    * a power cut may take, which costs some milliseconds less.
    */
-  writeAtomic(path: string, text: string, options?: { mode?: number; sync?: boolean }): Promise<void>;
+  writeAtomic(path: string, text: string | Uint8Array, options?: { mode?: number; sync?: boolean }): Promise<void>;
+  /** Into the very file that is there, which keeps its owner, mode and hard links. Not atomic; makes no file. */
+  overwrite(path: string, bytes: Uint8Array): Promise<void>;
   /** Appends, creating the file with mode 0600. */
   append(path: string, text: string): Promise<void>;
   /** Creates the directory and its parents with mode 0700. No error when it is there. */
@@ -144,9 +147,11 @@ export interface Files {
   /** `undefined` when there is nothing. Follows links unless `link` is set. */
   stat(path: string, options?: { link?: boolean }): Promise<FileInfo | undefined>;
   realPath(path: string): Promise<string>;
+  symlink(target: string, path: string): Promise<void>;
   /** Names, sorted. */
   list(path: string): Promise<string[]>;
   chmod(path: string, mode: number): Promise<void>;
+  setModified(path: string, mtimeMs: number): Promise<void>;
 }
 
 /** What a file system says of a file without it being read; equal marks nearly always mean equal bytes. */
@@ -339,6 +344,8 @@ export interface Terminal {
   /** The whole of stdin as text, capped; throws `HostError` `too-large` beyond `maxBytes`. */
   readAllInput(maxBytes: number): Promise<string>;
   readonly inputIsTerminal: boolean;
+  /** The next line a person types, without its end; `undefined` when there will be none. It cannot be taken back. */
+  readLine(): Promise<string | undefined>;
   readonly stdin: ReadableStream<Uint8Array>;
   /** Raw bytes to stdout, awaited (for programs that speak a protocol there). */
   write(bytes: Uint8Array): Promise<void>;

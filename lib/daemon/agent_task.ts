@@ -9,7 +9,7 @@ const FRESH_NOTE =
 
 /** A session is only continued in the directory it was in. */
 export function agentTaskOf(task: ClaimedTask, workdir: Workdir, newSession: string): AgentTask {
-  const { prior_session_id: prior, prompt, permission, agent, id } = task;
+  const { prior_session_id: prior, prompt, permission, sandbox, agent, id } = task;
   const resume = prior !== "" && workdir.reused;
   const note = prior !== "" && !resume ? FRESH_NOTE : "";
   return {
@@ -19,6 +19,8 @@ export function agentTaskOf(task: ClaimedTask, workdir: Workdir, newSession: str
     permission,
     newSession,
     ...(agent?.model ? { model: agent.model } : {}),
+    ...(agent?.thinking_level ? { effort: agent.thinking_level } : {}),
+    ...(sandbox ? { sandbox } : {}),
     ...(resume ? { resumeSession: prior } : {}),
   };
 }

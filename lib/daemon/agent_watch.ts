@@ -14,6 +14,8 @@ export interface AgentWatchOptions {
   readonly discover: Discover;
   /** Whether a find is for this watch to add; default yes. Somebody else may see to programs that come and go. */
   readonly adds?: (runtime: Runtime) => boolean;
+  /** Found a moment ago by somebody else: there from the beginning, and looked at again in the first round. */
+  readonly known?: readonly Runtime[];
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -49,16 +51,22 @@ class TableWatch implements AgentWatch {
   skipped: readonly SkippedProvider[] = [];
   readonly #options: AgentWatchOptions;
   #saidWaiting = false;
+  /** What is known was found by somebody else. */
+  #unsure: boolean;
   /** Ends the pause between two rounds. */
   #wake = () => {};
 
   constructor(options: AgentWatchOptions) {
     this.#options = options;
+    this.runtimes = options.known ?? [];
+    this.#unsure = this.runtimes.length > 0;
   }
 
   get waitsFor(): string | undefined {
     if (!this.runtimes.every(isDemo)) return undefined;
-    return `no agent CLI found: install one of ${wantedNames().join(", ")}, and it registers by itself`;
+    const [first, second] = wantedNames();
+    return `no agent CLI found: install one, ${first} or ${second} say, and it registers by itself; ` +
+      "drover agents --all shows all that drover knows";
   }
 
   async look(signal: AbortSignal): Promise<boolean> {
@@ -96,6 +104,7 @@ class TableWatch implements AgentWatch {
     const { clock, log } = this.#options;
     let askAt = clock.monotonic();
     let refreshed: Refreshed = "same";
+    if (this.#unsure && await this.#lookAnew(signal)) onFound();
     for (let first = true; !signal.aborted; first = false) {
       try {
         const asks = clock.monotonic() >= askAt;
@@ -115,10 +124,32 @@ class TableWatch implements AgentWatch {
     }
   }
 
+  /** At all of them, also those that are known; true when something is not as it was. What is gone is not for this watch. */
+  async #lookAnew(signal: AbortSignal): Promise<boolean> {
+    const { surroundings, discover, log } = this.#options;
+    this.#unsure = false;
+    try {
+      const { found, skipped } = await discover({ env: surroundings.env(), known: [], signal });
+      const before = this.runtimes;
+      const places = (all: readonly Runtime[]) =>
+        all.map((one) => [one.provider, one.executable, one.version].join(" "));
+      const gone = before.filter(({ provider }) => found.every((one) => one.provider !== provider));
+      this.runtimes = inTableOrder([...found, ...gone]);
+      this.skipped = skipped.filter(({ provider }) => gone.every((one) => one.provider !== provider));
+      return places(this.runtimes).join("\n") !== places(before).join("\n");
+    } catch (error) {
+      if (!signal.aborted) log.error("looking for agents failed", { error: (error as Error).stack ?? String(error) });
+      return false;
+    }
+  }
+
   async #pause(ms: number, signal: AbortSignal): Promise<void> {
     const woken = new AbortController();
-    this.#wake = () => woken.abort();
-    await this.#options.clock.sleep(ms, { signal: AbortSignal.any([signal, woken.signal]) }).catch(() => {});
+    const wake = () => woken.abort();
+    this.#wake = wake;
+    signal.addEventListener("abort", wake, { once: true });
+    await this.#options.clock.sleep(ms, { signal: woken.signal }).catch(() => {});
+    signal.removeEventListener("abort", wake);
     this.#wake = () => {};
     signal.throwIfAborted();
   }

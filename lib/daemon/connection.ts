@@ -5,7 +5,7 @@ import type { Delivery } from "./delivery.ts";
 
 /** A hint that something is worth looking at; losing all of them costs latency and never work. */
 export interface Wakeup {
-  readonly kind: "task-available" | "task-changed";
+  readonly kind: "task-available" | "task-changed" | "profiles-changed";
   readonly runtimeId?: string;
   readonly taskId?: string;
 }

@@ -1,4 +1,5 @@
 /** The daemon: opens and closes everything, runs the loops, and lets the phase machine decide when it claims and ends. */
+import type { Runtime } from "../core/model.ts";
 import {
   claimsOpen,
   type Ending,
@@ -9,21 +10,24 @@ import {
   step,
 } from "../core/phase.ts";
 import type { Logger } from "../core/ports.ts";
-import { createClient } from "../wire/client.ts";
-import { type ClaimedTask, MESSAGE_DEDUP } from "../wire/payloads.ts";
+import type { ClaimedTask } from "../wire/payloads.ts";
 import { type AgentWatch, createAgentWatch } from "./agent_watch.ts";
 import { type BinaryWatch, createBinaryWatch } from "./binary_watch.ts";
+import { openConnection } from "./connect.ts";
 import type { Connection } from "./connection.ts";
 import type { ConnectionConfig, Daemon, DaemonOptions } from "./daemon_contract.ts";
-import { createDelivery } from "./delivery.ts";
+import { createDirectoryLocks } from "./directory_locks.ts";
 import { runHeartbeat } from "./heartbeat.ts";
 import { createLoopPulse, type LoopPulse } from "./loop_pulse.ts";
 import { openOutbox, type Outbox } from "./outbox.ts";
 import { createPool, type Pool, type Slot } from "./pool.ts";
+import type { PermissionAnswer } from "./permissions.ts";
+import { restoreAllPlaced } from "./placed_files.ts";
 import { createPoller, type Poller } from "./poller.ts";
-import { createRegistration, type Registration } from "./registration.ts";
+import type { Registration } from "./registration.ts";
 import { ReloadRunner, type WatchedPrograms } from "./reload_runner.ts";
-import { type DaemonStatus, type ReloadPending, waitingFor } from "./status.ts";
+import { connectionStatus, type DaemonStatus, type ReloadPending, waitingFor } from "./status.ts";
+import { RuntimePauses } from "./runtime_pauses.ts";
 import { type RunnerContext, runTask, type TaskRun } from "./task_runner.ts";
 
 export type { ConnectionConfig, Daemon, DaemonOptions } from "./daemon_contract.ts";
@@ -42,6 +46,7 @@ export function createDaemon(options: DaemonOptions): Daemon {
 
 class LoopDaemon implements Daemon {
   readonly ended: Promise<Ending>;
+  readonly pauses: RuntimePauses;
   phase: Phase = { kind: "starting" };
   readonly #options: DaemonOptions;
   readonly #log: Logger;
@@ -83,6 +88,12 @@ class LoopDaemon implements Daemon {
       adds: (runtime) => !this.#binaries?.knows(runtime),
     });
     this.#binaries = this.#watchBinaries();
+    this.pauses = new RuntimePauses({
+      ...options.pauses,
+      clock: options.clock,
+      log: options.getLogger("agents"),
+      onClaimable: () => this.#poller.nudge(),
+    });
     this.#limits = { ...LIMITS, patienceMs: options.reload?.patienceMs ?? 0 };
     this.#reload = options.reload && new ReloadRunner({
       ...options.reload,
@@ -95,8 +106,10 @@ class LoopDaemon implements Daemon {
       ...options,
       env: () => options.surroundings.env(),
       log: options.getLogger("task"),
-      launchable: this.#binaries && ((provider, limits) => this.#binaries!.launchable(provider, limits)),
+      locks: createDirectoryLocks(),
+      launchable: this.#binaries && ((...asked) => this.pauses.launchable(...asked, this.#binaries!)),
       outbox: this.#outbox,
+      onOutcome: (run) => this.pauses.ended(run),
       markPrefix: `${options.daemonId}:${options.instance}:`,
     };
     this.#poller = createPoller({
@@ -109,7 +122,8 @@ class LoopDaemon implements Daemon {
       claimsOpen: () => claimsOpen(this.phase),
       outboxDegraded: () => this.#outbox.degraded,
       isActive: (id) => this.#runs.has(id),
-      mayClaim: (provider) => this.#binaries?.mayClaim(provider) ?? true,
+      mayClaim: (provider) => (this.#binaries?.mayClaim(provider) ?? true) && this.pauses.mayClaim(provider),
+      limits: options.agentLimits,
       run: (task, connection, slot) => this.#startRun(task, connection, slot),
       onTurn: () => this.#pulse.beat("poller"),
     });
@@ -120,8 +134,10 @@ class LoopDaemon implements Daemon {
     const signal = this.#loops.signal;
     try {
       for (const directory of [home.workspaces, home.transcripts]) await files.makeDirectory(directory);
-      await Promise.all([this.#watch.look(signal), this.#endLeftovers()]);
-      this.#binaries?.adopt(this.#watch.runtimes);
+      const known = this.#watch.runtimes.length > 0;
+      await Promise.all([known || this.#watch.look(signal), this.#endLeftovers()]);
+      this.#adopt();
+      await this.pauses.begin(signal);
       const near = this.#connections.filter(({ remote }) => !remote);
       await Promise.all(near.map(({ name }) => this.#registrations.get(name)!.offer(this.#watch.runtimes, { signal })));
       this.#running = this.#runLoops(signal).catch((error) => {
@@ -170,25 +186,23 @@ class LoopDaemon implements Daemon {
       holding: this.#poller.holding() ?? null,
       slots: { total: this.#pool.size, running: this.#pool.running },
       tasks: [...this.#runs.values()].map((run) => run.view()),
-      connections: this.#connections.map((connection) => ({
-        name: connection.name,
-        state: connection.state,
-        why: connection.why,
-        runtimes: [...connection.runtimes.values()].map(({ id, runtime, workspace }) => ({
-          id,
-          provider: runtime.provider,
-          version: runtime.version,
-          workspace,
-          ...this.#binaries?.view(runtime.provider),
-        })),
-        droppedBatches: connection.delivery.counts().dropped,
-      })),
+      connections: this.#connections.map((one) =>
+        connectionStatus(one, { binaries: this.#binaries, pauses: this.pauses })
+      ),
       skipped: this.#watch.skipped,
       waitingFor: waitingFor(this.#watch.waitsFor, this.#connections),
       reloadPending: this.#reloadPending(),
       outbox: { waiting: this.#outbox.count(), degraded: this.#outbox.degraded },
       startedAt: this.#startedAt,
     };
+  }
+
+  answerPermission(task: string, requestId: string, answer: PermissionAnswer): boolean {
+    return this.#runs.get(task)?.answer(requestId, answer) ?? false;
+  }
+
+  get runtimes(): readonly Runtime[] {
+    return this.#watch.runtimes;
   }
 
   purgeOutbox(before: number): number {
@@ -225,27 +239,7 @@ class LoopDaemon implements Daemon {
   }
 
   #connect(config: ConnectionConfig): Connection {
-    const { clock, version, os, getLogger } = this.#options;
-    const client = createClient({ ...config, clock, version, os, capabilities: [] });
-    const connection: Connection = {
-      name: config.name,
-      remote: config.remote ?? false,
-      client,
-      wakeups: config.wakeups,
-      delivery: createDelivery({
-        connection: config.name,
-        client,
-        outbox: this.#outbox,
-        clock,
-        log: getLogger("delivery"),
-        deduplicates: () => connection.serverCapabilities.includes(MESSAGE_DEDUP),
-      }),
-      runtimes: new Map(),
-      serverCapabilities: [],
-      state: "connecting",
-      why: "",
-    };
-    const registration = createRegistration({ ...this.#options, connection, log: getLogger("registration") });
+    const { connection, registration } = openConnection(config, { ...this.#options, outbox: this.#outbox });
     this.#registrations.set(config.name, registration);
     return connection;
   }
@@ -262,10 +256,16 @@ class LoopDaemon implements Daemon {
     for (const connection of connections) this.#tell(connection, (one) => one.offer(runtimes, { signal }));
   }
 
+  #adopt(): void {
+    this.#binaries?.adopt(this.#watch.runtimes);
+    this.pauses.adopt(this.#watch.runtimes);
+  }
+
   /** Nothing of an earlier instance may still write when its task is handed out again. */
   async #endLeftovers(): Promise<void> {
     const pids = await this.#options.processes.endMarked(`${this.#options.daemonId}:`);
     if (pids.length > 0) this.#log.warn("processes of an earlier instance were ended", { pids });
+    await restoreAllPlaced(this.#options.home.placed, { files: this.#options.files, log: this.#log });
   }
 
   #runLoops(signal: AbortSignal): Promise<unknown> {
@@ -273,12 +273,13 @@ class LoopDaemon implements Daemon {
     this.#offerTo(this.#connections.filter(({ remote }) => remote), signal);
     return Promise.all([
       this.#poller.run(signal),
+      this.pauses.run(signal),
       this.#options.reload?.own?.run(signal, () => this.#reload?.looked()),
       // An in-process run uses what there is, and is over soon.
       this.#binaries?.run(signal),
       ...(this.#options.submittedTo ? [] : [
         this.#watch.run(signal, () => {
-          this.#binaries?.adopt(this.#watch.runtimes);
+          this.#adopt();
           this.#offerTo(this.#connections, signal);
         }),
       ]),
@@ -299,6 +300,7 @@ class LoopDaemon implements Daemon {
   async #listen(connection: Connection, signal: AbortSignal): Promise<void> {
     for await (const wakeup of connection.wakeups.subscribe(signal)) {
       if (wakeup.kind === "task-available") this.#poller.nudge();
+      else if (wakeup.kind === "profiles-changed") this.#tell(connection, (one) => one.checkProfiles({ signal }));
       else if (wakeup.taskId) this.#runs.get(wakeup.taskId)?.checkStatus();
     }
   }

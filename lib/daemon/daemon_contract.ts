@@ -1,14 +1,19 @@
 /** What a daemon is given and what it can be asked: the contract between it and whoever opens it. */
 import type { Backend } from "../agents/backend.ts";
 import type { Home } from "../core/home.ts";
+import type { Runtime } from "../core/model.ts";
 import type { Ending, Phase } from "../core/phase.ts";
 import type { Clock, Fetch, Files, Fingerprints, Logger, Processes, Random } from "../core/ports.ts";
 import type { ReloadMode } from "../core/reload_gate.ts";
 import type { Discover } from "./agent_watch.ts";
 import type { Wakeups } from "./connection.ts";
+import type { FindProfile } from "./profile_runtimes.ts";
+import type { PermissionAnswer } from "./permissions.ts";
 import type { ReloadOptions } from "./reload_runner.ts";
 import type { DaemonStatus } from "./status.ts";
+import type { PausesOptions, RuntimePauses } from "./runtime_pauses.ts";
 import type { Surroundings } from "./surroundings.ts";
+import type { Surface } from "./task_files.ts";
 import type { Probe } from "./watched_program.ts";
 
 export interface ConnectionConfig {
@@ -43,16 +48,33 @@ export interface DaemonOptions {
   readonly surroundings: Surroundings;
   readonly slots: number;
   readonly timeLimitMs: number;
+  /** How long an agent may say nothing, and while a tool is at work, in ms; for ever when absent. */
+  readonly silenceLimitMs?: number;
+  readonly toolLimitMs?: number;
+  /** How many tasks of an agent CLI there may be at once, where it has a limit of its own. */
+  readonly agentLimits?: Readonly<Record<string, number>>;
+  /** What is known of spent quotas and logins; when absent it ends with this daemon. */
+  readonly pauses?: Pick<PausesOptions, "store" | "howToLogIn" | "look" | "eager">;
+  /** Agent CLIs that were there a moment ago: used at once, and looked at again beside the work. */
+  readonly known?: readonly Runtime[];
+  /** How long an agent's question waits for a person, in ms; absent = 10 minutes. */
+  readonly askTimeoutMs?: number;
+  /** Which inherited secrets the agents of a provider may see; absent = none. */
+  readonly secretsFor?: (provider: string) => readonly string[];
   readonly connections: readonly ConnectionConfig[];
   /** Only tasks submitted through this instance (the in-process `run`). */
   readonly submittedTo?: string;
   readonly discover: Discover;
+  /** What a runtime profile is on this machine; absent where custom runtimes are not served. */
+  readonly findProfile?: FindProfile;
   /** Absent where what was found is used as it is, and for a short time only. */
   readonly binaries?: BinariesOptions;
   /** Absent where this process is not to be replaced by another. */
   readonly reload?: ReloadOptions;
   /** Of a provider of the table. */
   readonly backendFor: (provider: string) => Backend;
+  /** Where the CLI of a provider looks for what a task brings; absent where that is not known. */
+  readonly surfaceOf?: (provider: string) => Surface | undefined;
   readonly sessionVariables: readonly string[];
   readonly clock: Clock;
   readonly random: Random;
@@ -83,6 +105,12 @@ export interface Daemon {
   /** For how long, in ms, the slowest of the loops that claim and beat has not come round. */
   stalledMs(): number;
   status(): DaemonStatus;
+  /** A person's word on what the agent of a task asks; false when that is not asked any more. */
+  answerPermission(task: string, requestId: string, answer: PermissionAnswer): boolean;
+  /** Which agent CLIs get no tasks for a while. */
+  readonly pauses: Pick<RuntimePauses, "view" | "resume">;
+  /** What is there now, for a daemon that follows in this process. */
+  readonly runtimes: readonly Runtime[];
   /** Gives up records in the outbox from before `before` (ms since 1970); how many. */
   purgeOutbox(before: number): number;
 }

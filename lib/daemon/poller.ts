@@ -1,5 +1,5 @@
 /** The poller: asks for as many tasks as there are free slots, when a hint comes, a slot frees, or the interval is over. */
-import { type Budget, claimBudget, rotate } from "../core/claim_budget.ts";
+import { type Budget, claimBudget, roomFor, rotate } from "../core/claim_budget.ts";
 import type { Clock, Logger } from "../core/ports.ts";
 import type { ClaimedTask } from "../wire/payloads.ts";
 import type { Connection } from "./connection.ts";
@@ -25,6 +25,8 @@ export interface PollerOptions {
   readonly isActive: (taskId: string) => boolean;
   /** Tasks of an agent CLI that cannot be started right now stay in the queue; default yes. */
   readonly mayClaim?: (provider: string) => boolean;
+  /** How many tasks of an agent CLI there may be at once, where it has a limit of its own. */
+  readonly limits?: Readonly<Record<string, number>>;
   readonly run: (task: ClaimedTask, connection: Connection, slot: Slot) => void;
   /** Called each time the loop comes round. */
   readonly onTurn?: () => void;
@@ -90,25 +92,38 @@ class BatchPoller implements Poller {
     let failed = false;
     let filled = false;
     for (const connection of rotate(this.#options.connections, this.#turn)) {
-      const budget = this.#budget();
-      const claimable = this.#claimable(connection);
-      if (budget.kind === "hold" || claimable.length === 0) continue;
       const turn = this.#turns.get(connection.name) ?? 0;
-      this.#turns.set(connection.name, turn + 1);
-      const runtimeIds = rotate(claimable, turn);
-      asked = true;
-      const claimed = await this.#claim(connection, runtimeIds, budget.max, signal);
-      if (claimed === undefined) failed = true;
-      // At most one task per agent comes with each answer, so any task at all is a reason to ask again.
-      else if (claimed > 0) filled = true;
+      for (const { runtimeIds, room } of this.#shares(connection, turn)) {
+        const budget = this.#budget();
+        if (budget.kind === "hold") continue;
+        this.#turns.set(connection.name, turn + 1);
+        asked = true;
+        const claimed = await this.#claim(connection, runtimeIds, Math.min(budget.max, room()), signal);
+        if (claimed === undefined) failed = true;
+        // At most one task per agent comes with each answer, so any task at all is a reason to ask again.
+        else if (claimed > 0) filled = true;
+      }
     }
     if (asked) this.#turn++;
     return filled ? "filled" : failed ? "failed" : "done";
   }
 
-  #claimable({ runtimes }: Connection): readonly string[] {
-    const { mayClaim = () => true } = this.#options;
-    return [...runtimes.values()].filter(({ runtime }) => mayClaim(runtime.provider)).map(({ id }) => id);
+  /**
+   * The runtimes to ask for, in calls of their own where an agent CLI has a limit: one call for several would bring more
+   * than there is room for.
+   */
+  #shares({ runtimes }: Connection, turn: number): { runtimeIds: readonly string[]; room: () => number }[] {
+    const { mayClaim = () => true, limits = {}, pool } = this.#options;
+    const room = (provider: string) => roomFor(limits, provider, pool.runningOf(provider));
+    const claimable = [...runtimes.values()].filter(({ runtime: { provider } }) =>
+      mayClaim(provider) && room(provider) > 0
+    );
+    const limited = (provider: string) => Object.hasOwn(limits, provider);
+    const shares = Map.groupBy(claimable, ({ runtime: { provider } }) => limited(provider) ? provider : "");
+    return rotate([...shares], turn).map(([provider, registered]) => ({
+      runtimeIds: rotate(registered.map(({ id }) => id), turn),
+      room: () => room(provider),
+    }));
   }
 
   async #claim(
@@ -133,7 +148,7 @@ class BatchPoller implements Poller {
         log.warn("a task came twice, the second delivery is ignored", { task: task.id });
         continue;
       }
-      const slot = reservation.take();
+      const slot = reservation.take(connection.runtimes.get(task.runtime_id)?.runtime.provider);
       if (!slot) {
         log.warn("server sent more tasks than were asked for, it will offer this one again", { task: task.id });
         continue;

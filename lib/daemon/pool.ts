@@ -10,6 +10,8 @@ export interface Pool {
   readonly running: number;
   /** Free slots promised to claim calls on their way. */
   readonly claiming: number;
+  /** Slots that were taken under this label. */
+  runningOf(label: string): number;
   /** Promises `count` slots to a claim; disposing it gives back what was not taken. */
   reserve(count: number): Reservation;
   /** Called whenever a slot comes free. */
@@ -18,7 +20,7 @@ export interface Pool {
 
 export interface Reservation extends Disposable {
   /** Turns one promised slot into a taken one. `undefined` when the server sent more tasks than were asked for. */
-  take(): Slot | undefined;
+  take(label?: string): Slot | undefined;
 }
 
 export function createPool(size: number): Pool {
@@ -27,7 +29,7 @@ export function createPool(size: number): Pool {
 
 class SlotPool implements Pool {
   readonly size: number;
-  readonly #taken = new Set<number>();
+  readonly #taken = new Map<number, string>();
   readonly #listeners = new Set<() => void>();
   #claiming = 0;
 
@@ -43,17 +45,21 @@ class SlotPool implements Pool {
     return this.#claiming;
   }
 
+  runningOf(label: string): number {
+    return [...this.#taken.values()].filter((one) => one === label).length;
+  }
+
   reserve(count: number): Reservation {
     const free = this.size - this.#taken.size - this.#claiming;
     if (count > free) throw new RangeError(`Cannot reserve ${count} slots: ${free} of ${this.size} are free`);
     let left = count;
     this.#claiming += count;
     return {
-      take: () => {
+      take: (label = "") => {
         if (left === 0) return undefined;
         left--;
         this.#claiming--;
-        return this.#take();
+        return this.#take(label);
       },
       [Symbol.dispose]: () => {
         this.#claiming -= left;
@@ -67,10 +73,10 @@ class SlotPool implements Pool {
     return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
   }
 
-  #take(): Slot {
+  #take(label: string): Slot {
     let index = 0;
     while (this.#taken.has(index)) index++;
-    this.#taken.add(index);
+    this.#taken.set(index, label);
     let held = true;
     return {
       index,

@@ -1,14 +1,17 @@
 /** Registration: tells a server which runtimes this machine has, per workspace, and keeps the ids it gave them. */
-import type { Runtime } from "../core/model.ts";
+import { type Runtime, runtimeKey } from "../core/model.ts";
 import type { Clock, Logger, Random } from "../core/ports.ts";
 import { backoffDelay } from "../core/pace.ts";
 import type { RegisterRequest } from "../wire/payloads.ts";
 import { type CallFailure, isMendable, isTransient } from "../wire/retry.ts";
 import type { Connection } from "./connection.ts";
+import type { ProfileRuntimes } from "./profile_runtimes.ts";
 import { createTroubleLog, type TroubleLog } from "./trouble_log.ts";
 
 export interface RegistrationOptions {
   readonly connection: Connection;
+  /** Custom runtimes of this server's workspaces; absent where it can have none. */
+  readonly profiles?: ProfileRuntimes;
   readonly daemonId: string;
   readonly deviceName: string;
   readonly version: string;
@@ -33,6 +36,8 @@ export interface Registration {
   offer(runtimes: readonly Runtime[], options: { signal: AbortSignal }): Promise<void>;
   /** The server forgot a runtime (wire protocol 3.6): registers anew. */
   heal(options: { signal: AbortSignal }): Promise<void>;
+  /** The server's runtime profiles may be others: registers anew if they are, without recovering orphans. */
+  checkProfiles(options: { signal: AbortSignal }): Promise<void>;
   deregister(options: { signal: AbortSignal }): Promise<void>;
 }
 
@@ -50,6 +55,8 @@ class WorkspaceRegistration implements Registration {
   /** Their orphans were recovered: a runtime that was taken back and returns has none. */
   readonly #recovered = new Set<string>();
   #delivered = false;
+  /** The next registration follows a change of profiles: what it brings has no past, and tasks may be running. */
+  #drift = false;
 
   constructor(options: RegistrationOptions) {
     this.#options = options;
@@ -63,6 +70,21 @@ class WorkspaceRegistration implements Registration {
   offer(runtimes: readonly Runtime[], { signal }: { signal: AbortSignal }): Promise<void> {
     this.#runtimes = runtimes;
     return this.#register(signal);
+  }
+
+  async checkProfiles({ signal }: { signal: AbortSignal }): Promise<void> {
+    const { profiles, connection } = this.#options;
+    if (!profiles) return;
+    const workspaces = await connection.client.workspaces({ signal });
+    signal.throwIfAborted();
+    if (workspaces.kind !== "ok") return;
+    const changed = await Promise.all(workspaces.value.map(({ id }) => profiles.changed(id, { signal })));
+    if (!changed.includes(true)) return;
+    this.#options.log.info("runtime profiles have changed, registering again", { connection: connection.name });
+    // Joined to one under way it might have fetched them before the change.
+    await this.#underWay?.catch(() => {});
+    this.#drift = true;
+    await this.#register(signal);
   }
 
   heal({ signal }: { signal: AbortSignal }): Promise<void> {
@@ -135,20 +157,30 @@ class WorkspaceRegistration implements Registration {
     signal.throwIfAborted();
     if (workspaces.kind !== "ok") return workspaces;
     const next: typeof connection.runtimes = new Map();
-    for (const workspace of runtimes.length > 0 ? workspaces.value : []) {
-      const answer = await connection.client.register(this.#request(workspace.id, runtimes), { signal });
+    const offeredKeys = new Set<string>();
+    for (const workspace of workspaces.value) {
+      const custom = await this.#options.profiles?.of(workspace.id, { signal });
+      const offered = [...runtimes, ...custom?.runtimes ?? []];
+      for (const runtime of offered) offeredKeys.add(runtimeKey(runtime));
+      const failed = custom?.failed ?? [];
+      if (offered.length + failed.length === 0) continue;
+      const answer = await connection.client.register(this.#request(workspace.id, offered, failed), { signal });
       signal.throwIfAborted();
       if (answer.kind !== "ok") return answer;
       connection.serverCapabilities = answer.value.server_capabilities;
       for (const row of answer.value.runtimes) {
-        const runtime = runtimes.find((candidate) => candidate.provider === row.provider);
+        const runtime = offered.find((one) =>
+          row.profile_id ? one.profile?.id === row.profile_id : !one.profile && one.provider === row.provider
+        );
         if (runtime) next.set(row.id, { id: row.id, workspace: workspace.id, name: row.name, runtime });
       }
       this.#coming = [...next.keys()];
     }
     const fresh = [...next.keys()].filter((id) => !connection.runtimes.has(id) && !this.#recovered.has(id));
-    await this.#settlePast(fresh, signal);
-    const failure = await this.#takeBack(runtimes, signal);
+    if (this.#drift) { for (const id of fresh) this.#recovered.add(id); }
+    await this.#settlePast(this.#drift ? [] : fresh, signal);
+    this.#drift = false;
+    const failure = await this.#takeBack(offeredKeys, signal);
     if (failure) return failure;
     // The answers are the authoritative set: it replaces what was known in one step.
     connection.runtimes.clear();
@@ -165,11 +197,9 @@ class WorkspaceRegistration implements Registration {
   }
 
   /** A runtime that is not offered any more would get tasks until the server misses its heartbeat. */
-  async #takeBack(offered: readonly Runtime[], signal: AbortSignal): Promise<CallFailure | undefined> {
+  async #takeBack(offered: ReadonlySet<string>, signal: AbortSignal): Promise<CallFailure | undefined> {
     const { connection, log } = this.#options;
-    const gone = [...connection.runtimes.values()].filter(({ runtime }) =>
-      offered.every(({ provider }) => provider !== runtime.provider)
-    );
+    const gone = [...connection.runtimes.values()].filter(({ runtime }) => !offered.has(runtimeKey(runtime)));
     if (gone.length === 0) return undefined;
     const answer = await connection.client.deregister(gone.map(({ id }) => id), { signal });
     signal.throwIfAborted();
@@ -188,7 +218,11 @@ class WorkspaceRegistration implements Registration {
     signal.throwIfAborted();
   }
 
-  #request(workspace: string, runtimes: readonly Runtime[]): RegisterRequest {
+  #request(
+    workspace: string,
+    runtimes: readonly Runtime[],
+    failed: RegisterRequest["failed_profiles"],
+  ): RegisterRequest {
     const { daemonId, deviceName, version } = this.#options;
     return {
       workspace_id: workspace,
@@ -199,11 +233,12 @@ class WorkspaceRegistration implements Registration {
       legacy_daemon_ids: [],
       runtimes: runtimes.map((runtime) => ({
         type: runtime.provider,
-        name: `${runtime.provider} (${deviceName})`,
+        name: `${runtime.profile?.name ?? runtime.provider} (${deviceName})`,
         version: runtime.version,
         status: "online",
+        ...(runtime.profile ? { profile_id: runtime.profile.id } : {}),
       })),
-      failed_profiles: [],
+      failed_profiles: [...failed],
     };
   }
 }

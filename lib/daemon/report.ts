@@ -40,6 +40,18 @@ export function reportOf(result: RunResult): Report {
     const error = `The task ran longer than its limit of ${duration(stopped.limitMs)} and was stopped`;
     return failure("timeout", error, place);
   }
+  if (stopped?.kind === "silence-limit") {
+    const error = `The agent said nothing for ${
+      duration(stopped.limitMs)
+    } and was stopped; run.silence_limit is the limit`;
+    return failure("agent_error.agent_timeout", error, place);
+  }
+  if (stopped?.kind === "tool-limit") {
+    const error = `The agent's tool ${stopped.tool} did not answer within ${
+      duration(stopped.limitMs)
+    }, and the agent was stopped; run.tool_limit is the limit`;
+    return failure("agent_error.agent_timeout", error, place);
+  }
   if (stopped?.kind === "shutdown" && outcome.kind !== "completed") {
     return failure("runtime_recovery", "The daemon was stopped while the task was running", place);
   }

@@ -2,6 +2,10 @@
 import type { SkippedProvider } from "../core/model.ts";
 import type { Phase } from "../core/phase.ts";
 import type { WatchState } from "../core/reload.ts";
+import type { PauseView } from "../core/runtime_pause.ts";
+import type { BinaryWatch } from "./binary_watch.ts";
+import type { Connection } from "./connection.ts";
+import type { RuntimePauses } from "./runtime_pauses.ts";
 import type { RunView } from "./task_runner.ts";
 
 /** The program behind a runtime, where it is watched. */
@@ -37,11 +41,35 @@ export interface ConnectionStatus {
   readonly state: "connecting" | "connected" | "refused";
   readonly why: string;
   readonly runtimes: readonly (
-    & { id: string; provider: string; version: string; workspace: string }
+    & { id: string; provider: string; version: string; workspace: string; profile?: string; paused?: PauseView }
     & Partial<RuntimeBinary>
   )[];
   /** Message batches given up since this process started. */
   readonly droppedBatches: number;
+}
+
+export function connectionStatus(
+  { name, state, why, runtimes, delivery }: Connection,
+  { binaries, pauses }: { binaries: Pick<BinaryWatch, "view"> | undefined; pauses: Pick<RuntimePauses, "view"> },
+): ConnectionStatus {
+  const seen = (provider: string) => {
+    const paused = pauses.view(provider);
+    return { ...binaries?.view(provider), ...(paused ? { paused } : {}) };
+  };
+  return {
+    name,
+    state,
+    why,
+    runtimes: [...runtimes.values()].map(({ id, runtime, workspace }) => ({
+      id,
+      provider: runtime.provider,
+      version: runtime.version,
+      ...(runtime.profile ? { profile: runtime.profile.name } : {}),
+      workspace,
+      ...seen(runtime.provider),
+    })),
+    droppedBatches: delivery.counts().dropped,
+  };
 }
 
 /** Something that is not there yet; the daemon goes on by itself when it comes, and does without it what it can. */

@@ -3,9 +3,9 @@ import type { Backend } from "../agents/backend.ts";
 import { agentEnv } from "../core/agent_env.ts";
 import type { Home } from "../core/home.ts";
 import { LEASE } from "../core/lease.ts";
-import { type Outcome, type PermissionDecision, StopError, type StopReason, stopReasonOf } from "../core/message.ts";
+import { type AgentMessage, type Outcome, StopError, type StopReason, stopReasonOf } from "../core/message.ts";
 import type { AgentTask } from "../core/model.ts";
-import { type Child, type Clock, type Env, type Files, HostError } from "../core/ports.ts";
+import type { Child, Clock, Env, Files } from "../core/ports.ts";
 import type { Logger, Processes, Random } from "../core/ports.ts";
 import { runAgent } from "./agent_run.ts";
 import { agentTaskOf, withoutSession } from "./agent_task.ts";
@@ -14,18 +14,19 @@ import type { ClaimedTask, WireMessage } from "../wire/payloads.ts";
 import type { Connection, RegisteredRuntime } from "./connection.ts";
 import { createPump, type MessagePump } from "./message_pump.ts";
 import type { Outbox, OutboxKind } from "./outbox.ts";
-import { createPermissions, type PendingPermission, type Permissions } from "./permissions.ts";
+import { createPermissions, type PendingPermission, type PermissionAnswer, type Permissions } from "./permissions.ts";
 import type { Slot } from "./pool.ts";
 import { reportOf, usageBody } from "./report.ts";
-import { createRunLimits, type RunLimits } from "./run_limits.ts";
+import { createRunLimits, type RunLimits, type RunLimitSettings } from "./run_limits.ts";
 import { createStatusWatch, type StatusWatch, stopReasonFor } from "./status_watch.ts";
 import { waitForProgram } from "./task_launch.ts";
+import { type PlaceOptions, takePlace, type TaskPlace } from "./task_place.ts";
 import { reportStart } from "./task_start.ts";
 import { createTranscript, type Transcript } from "./transcript.ts";
-import { prepareWorkdir, type Workdir, WorkdirError } from "./workdir.ts";
+import type { Workdir } from "./workdir.ts";
 
 /** What all runs of a daemon share. */
-export interface RunnerContext {
+export interface RunnerContext extends RunLimitSettings, Pick<PlaceOptions, "locks" | "surfaceOf"> {
   readonly home: Home;
   readonly clock: Clock;
   readonly random: Random;
@@ -42,11 +43,15 @@ export interface RunnerContext {
   readonly launchable?: BinaryWatch["launchable"];
   /** Beginning of the mark of every process this instance starts; the task id follows. */
   readonly markPrefix: string;
-  /** Wall-clock limit of a run in ms, unless the task brings its own. */
-  readonly timeLimitMs: number;
+  /** How a run ended, before anybody is told; `since`: when it began, in ms since 1970. */
+  readonly onOutcome?: (run: { provider: string; outcome: Outcome; since: number }) => void;
+  /** How long an agent's question waits for a person, in ms. */
+  readonly askTimeoutMs?: number;
+  /** Which inherited secrets the agents of a provider may see. */
+  readonly secretsFor?: (provider: string) => readonly string[];
 }
 
-export type RunStage = "preparing" | "starting" | "running" | "reporting";
+export type RunStage = "preparing" | "waiting" | "starting" | "running" | "reporting";
 
 export interface RunView {
   readonly task: string;
@@ -69,7 +74,7 @@ export interface TaskRun {
   checkStatus(): void;
   stop(reason: StopReason): void;
   /** A person's word on a question of the agent's; false when there is no such question any more. */
-  answer(requestId: string, decision: PermissionDecision): boolean;
+  answer(requestId: string, answer: PermissionAnswer): boolean;
   view(): RunView;
 }
 
@@ -95,6 +100,7 @@ class Run implements TaskRun {
   readonly #since: number;
   #registered: RegisteredRuntime | undefined;
   #workdir: Workdir = { path: "", reused: false };
+  #place: TaskPlace | undefined;
   #stage: RunStage = "preparing";
   #child: Child | undefined;
   #permissions: Permissions | undefined;
@@ -129,8 +135,8 @@ class Run implements TaskRun {
     if (!this.#stop.signal.aborted) this.#stop.abort(new StopError(reason));
   }
 
-  answer(requestId: string, decision: PermissionDecision): boolean {
-    return this.#permissions?.answer(requestId, decision) ?? false;
+  answer(requestId: string, answer: PermissionAnswer): boolean {
+    return this.#permissions?.answer(requestId, answer) ?? false;
   }
 
   view(): RunView {
@@ -155,6 +161,7 @@ class Run implements TaskRun {
     try {
       const outcome = await this.#outcome();
       this.#stage = "reporting";
+      if (outcome) this.#context.onOutcome?.({ provider: this.view().provider, outcome, since: this.#since });
       if (outcome) await this.#report(outcome);
     } catch (error) {
       // A defect of ours must not leave the task without an outcome.
@@ -209,6 +216,7 @@ class Run implements TaskRun {
     } finally {
       scope.abort();
       await Promise.all(background);
+      await this.#place?.release();
     }
   }
 
@@ -226,25 +234,19 @@ class Run implements TaskRun {
   }
 
   async #prepare(): Promise<Outcome | undefined> {
-    const { home, clock } = this.#context;
-    using _limit = clock.after(
-      LEASE.prepareLimitMs,
-      () => this.stop({ kind: "time-limit", limitMs: LEASE.prepareLimitMs }),
-    );
-    try {
-      this.#workdir = await prepareWorkdir(this.#task, home, {
-        ...this.#context,
-        env: this.#context.env(),
-        signal: this.#stop.signal,
-      });
-    } catch (error) {
-      if (this.#stop.signal.aborted) return stopped(this.#stop.signal);
-      if (error instanceof WorkdirError || error instanceof HostError) {
-        return failed("local_directory_error", error.message);
-      }
-      throw error;
-    }
-    return this.#stop.signal.aborted ? stopped(this.#stop.signal) : undefined;
+    const { signal } = this.#stop;
+    const place = await takePlace(this.#task, {
+      ...this.#context,
+      connection: this.#connection,
+      provider: this.#registered!.runtime.provider,
+      signal,
+      stop: (reason) => this.stop(reason),
+      onStage: (stage) => this.#stage = stage,
+    });
+    if ("kind" in place) return place;
+    this.#place = place;
+    this.#workdir = place.workdir;
+    return signal.aborted ? stopped(signal) : undefined;
   }
 
   /** Why its agent cannot be started; nothing when it can. */
@@ -256,15 +258,21 @@ class Run implements TaskRun {
 
   /** The agent, and once more with a fresh session when the one it was to continue is not there (nothing was done yet). */
   async #execute(): Promise<Outcome> {
-    const { clock, timeLimitMs, random } = this.#context;
+    const { clock, askTimeoutMs, random } = this.#context;
     const signal = this.#stop.signal;
-    const limitMs = this.#task.time_limit_ms > 0 ? this.#task.time_limit_ms : timeLimitMs;
-    using limits = createRunLimits({ clock, timeLimitMs: limitMs, stop: (reason) => this.stop(reason) });
-    using permissions = createPermissions({ clock, random, say: (message) => this.#pump.push(message) });
+    using limits = createRunLimits({
+      ...this.#context,
+      ...(this.#task.time_limit_ms > 0 ? { timeLimitMs: this.#task.time_limit_ms } : {}),
+      waiting: () => (this.#permissions?.pending ?? []).length > 0,
+      stop: (reason) => this.stop(reason),
+    });
+    const say = (message: AgentMessage) => this.#pump.push(message);
+    using permissions = createPermissions({ clock, random, say, limitMs: askTimeoutMs });
     this.#permissions = permissions;
     const refuse = () => permissions[Symbol.dispose]();
     signal.addEventListener("abort", refuse, { once: true });
-    const task = agentTaskOf(this.#task, this.#workdir, random.uuid());
+    for (const text of this.#place!.remarks) this.#pump.push({ kind: "error", text });
+    const task = this.#place!.dress(agentTaskOf(this.#task, this.#workdir, random.uuid()));
     const outcome = await this.#attempt(task, limits, permissions);
     const fresh = withoutSession(task, outcome);
     if (!fresh || this.#pump.usedTools || signal.aborted) return outcome;
@@ -282,10 +290,10 @@ class Run implements TaskRun {
       backend: backendFor(runtime.provider),
       runtime,
       task,
-      env: (adapter) => this.#environment(adapter),
+      env: (adapter) => this.#environment({ ...adapter, ...this.#place!.env }),
       mark: `${markPrefix}${this.#task.id}`,
       signal: this.#stop.signal,
-      ask: (request) => permissions.ask(request),
+      ask: (request, withdrawn) => permissions.ask(request, withdrawn),
       ...(launchable ? { wait: (distrust: boolean) => this.#waitForProgram(distrust) } : {}),
       onStarted: (child) => {
         this.#child = child;
@@ -305,11 +313,12 @@ class Run implements TaskRun {
   }
 
   #environment(adapter: Env): Env {
-    const { env, sessionVariables, home } = this.#context;
+    const { env, sessionVariables, secretsFor, home } = this.#context;
     const { id, agent, workspace_id, auth_token } = this.#task;
     return agentEnv({
       inherited: env(),
       sessionVariables,
+      secrets: secretsFor?.(this.#registered!.runtime.provider) ?? [],
       custom: agent?.custom_env ?? {},
       adapter,
       task: {
@@ -369,7 +378,7 @@ class Run implements TaskRun {
     const { clock, log } = this.#context;
     while (!signal.aborted) {
       await clock.sleep(LEASE.renewMs, { signal }).catch(() => {});
-      if (signal.aborted || this.#stage !== "preparing") return;
+      if (signal.aborted || !["preparing", "waiting"].includes(this.#stage)) return;
       const result = await this.#connection.client.prepareLease(this.#task.runtime_id, this.#task.id, { signal });
       if (result.kind !== "ok" && !signal.aborted) {
         log.warn("prepare lease was not renewed", { task: this.#task.id, why: result.detail });

@@ -1,4 +1,5 @@
 /** One agent CLI under watch: looks at its files one at a time, asks for its version beside that, and keeps what is believed. */
+import { placesOf } from "../agents/what_runs_hints.ts";
 import { ProgramSight } from "../agents/what_runs_sight.ts";
 import type { Runtime, SkippedProvider } from "../core/model.ts";
 import type { Clock, Env, Files, Fingerprints } from "../core/ports.ts";
@@ -26,6 +27,8 @@ export interface ProgramOptions {
   /** What agents inherit. */
   readonly env: () => Env;
   readonly probe: Probe;
+  /** Places from which a CLI may run newer code than is installed; default what its row of the table says. */
+  readonly hints?: (provider: string, env: Env) => readonly string[];
   /** Told at once, in order. */
   readonly onNews: (program: WatchedProgram, news: WatchNews) => void;
 }
@@ -46,12 +49,15 @@ export class WatchedProgram {
     this.runtime = runtime;
     this.#options = options;
     this.watch = startWatch({ version: runtime.version }, options.clock.monotonic());
-    const { fingerprints, files, env } = options;
+    const { fingerprints, files, env, hints = placesOf } = options;
     this.#sight = new ProgramSight(runtime.executable, {
       fingerprints,
       files,
       get env() {
         return env();
+      },
+      get hints() {
+        return hints(runtime.provider, env());
       },
     });
   }

@@ -1,9 +1,12 @@
 /** Where a task works: the user's directory, a git worktree, or an empty one, with proof of provenance before a reuse. */
 import { join, relative } from "@std/path";
-import { withoutRepository } from "../core/agent_env.ts";
 import type { Home } from "../core/home.ts";
 import { type Env, type Files, HostError, type Processes } from "../core/ports.ts";
 import type { ClaimedTask } from "../wire/payloads.ts";
+import { WorkdirError } from "./git.ts";
+import { makeWorktree } from "./worktree.ts";
+
+export { WorkdirError } from "./git.ts";
 
 export interface Workdir {
   /** Where the agent starts. */
@@ -12,11 +15,8 @@ export interface Workdir {
   readonly branch?: string;
   /** The earlier task's directory was taken up again, so that its session may be resumed. */
   readonly reused: boolean;
-}
-
-/** No directory could be made: the message names it and says what to do. Reported as `local_directory_error`. */
-export class WorkdirError extends Error {
-  override readonly name = "WorkdirError";
+  /** What people should know of it. */
+  readonly remarks?: readonly string[];
 }
 
 export interface WorkdirPorts {
@@ -33,8 +33,13 @@ interface Marker {
   readonly thread: string;
 }
 
+interface MarkerRecord extends Marker {
+  readonly branch?: string;
+  /** Where the agent starts, relative to the directory of the marker. */
+  readonly path?: string;
+}
+
 const MARKER = ".drover-task.json";
-const GIT_TIMEOUT_MS = 120_000;
 
 export async function prepareWorkdir(
   task: ClaimedTask,
@@ -48,10 +53,18 @@ export async function prepareWorkdir(
   const root = join(home.workspaces, task.workspace_id, taskKey(task.id));
   await options.files.makeDirectory(root);
   const marker: Marker = { workspace: task.workspace_id, agent: task.agent_id, thread: task.issue_id };
+  // A claim that came again after a crash finds what the first one made.
+  const begun = await beginning(root, marker, options.files);
+  if (begun) return begun;
   const made = request.mode === "worktree"
     ? await worktree(task, requirePath(request.path), { ...options, root })
     : await scratch(root, options.files);
-  await options.files.writeAtomic(join(root, MARKER), JSON.stringify({ ...marker, branch: made.branch }) + "\n", {
+  const record: MarkerRecord = {
+    ...marker,
+    ...(made.branch ? { branch: made.branch } : {}),
+    path: relative(root, made.path),
+  };
+  await options.files.writeAtomic(join(root, MARKER), JSON.stringify(record) + "\n", {
     // Lost in a power cut it costs a reuse of the directory, nothing else.
     sync: false,
   });
@@ -76,6 +89,30 @@ async function inPlace(task: ClaimedTask, path: string | undefined, files: Files
   return { path: directory, reused: task.prior_work_dir === directory };
 }
 
+async function beginning(root: string, expected: Marker, files: Files): Promise<Workdir | undefined> {
+  const marker = await readMarker(join(root, MARKER), files);
+  if (!marker?.path || !isOf(marker, expected)) return undefined;
+  const path = join(root, marker.path);
+  if (!isInside(path, root) || !(await files.stat(path))?.isDirectory) return undefined;
+  return { path, reused: false, ...(marker.branch ? { branch: marker.branch } : {}) };
+}
+
+function isOf(marker: Marker, expected: Marker): boolean {
+  return marker.workspace === expected.workspace && marker.agent === expected.agent &&
+    marker.thread === expected.thread;
+}
+
+async function worktree(
+  task: ClaimedTask,
+  path: string,
+  options: WorkdirPorts & { root: string; signal: AbortSignal },
+): Promise<Workdir> {
+  const branch = `drover/${branchName(task.agent?.name ?? "agent")}-${taskKey(task.id)}`;
+  const made = await makeWorktree(path, { ...options, branch });
+  const remarks = made.remarks.length > 0 ? { remarks: made.remarks } : {};
+  return { path: made.path, branch, reused: false, ...remarks };
+}
+
 async function scratch(root: string, files: Files): Promise<Workdir> {
   const path = join(root, "workdir");
   await files.makeDirectory(path);
@@ -88,8 +125,8 @@ async function reusable(task: ClaimedTask, home: Home, files: Files): Promise<Wo
   const root = priorRoot(prior, home, task.workspace_id);
   if (!root || !(await files.stat(prior))?.isDirectory) return undefined;
   const marker = await readMarker(join(root, MARKER), files);
-  if (!marker || marker.workspace !== task.workspace_id || marker.agent !== task.agent_id) return undefined;
-  if (marker.thread !== task.issue_id || task.issue_id === "") return undefined;
+  const expected = { workspace: task.workspace_id, agent: task.agent_id, thread: task.issue_id };
+  if (!marker || !isOf(marker, expected) || task.issue_id === "") return undefined;
   // A link inside the tree could lead anywhere.
   const real = await files.realPath(prior);
   if (!isInside(real, await files.realPath(root))) return undefined;
@@ -108,59 +145,22 @@ function isInside(path: string, directory: string): boolean {
   return way !== "" && !way.startsWith("..") && !way.startsWith("/");
 }
 
-async function readMarker(path: string, files: Files): Promise<(Marker & { branch?: string }) | undefined> {
+async function readMarker(path: string, files: Files): Promise<MarkerRecord | undefined> {
   try {
     const value = JSON.parse(await files.readText(path)) as Record<string, unknown>;
-    const texts = [value.workspace, value.agent, value.thread];
-    if (!texts.every((text) => typeof text === "string")) return undefined;
-    const [workspace, agent, thread] = texts as [string, string, string];
-    return { workspace, agent, thread, ...(typeof value.branch === "string" ? { branch: value.branch } : {}) };
+    const text = (name: string) => typeof value[name] === "string" ? value[name] : undefined;
+    const [workspace, agent, thread] = [text("workspace"), text("agent"), text("thread")];
+    if (workspace === undefined || agent === undefined || thread === undefined) return undefined;
+    const [branch, start] = [text("branch"), text("path")];
+    return { workspace, agent, thread, ...(branch ? { branch } : {}), ...(start ? { path: start } : {}) };
   } catch (error) {
     if (error instanceof HostError || error instanceof SyntaxError) return undefined;
     throw error;
   }
 }
 
-async function worktree(
-  task: ClaimedTask,
-  path: string,
-  options: WorkdirPorts & { root: string; signal: AbortSignal },
-): Promise<Workdir> {
-  const top = await git(path, ["rev-parse", "--show-toplevel"], options);
-  const branch = `drover/${branchName(task.agent?.name ?? "agent")}-${taskKey(task.id)}`;
-  const target = join(options.root, "workdir");
-  // A claim that came again after a crash finds what the first one made.
-  if (!(await options.files.stat(target))) {
-    await git(top, ["worktree", "add", "--quiet", "-b", branch, target, "HEAD"], options);
-  }
-  const inside = relative(await options.files.realPath(top), await options.files.realPath(path));
-  const start = inside ? join(target, inside) : target;
-  // A directory that git does not know is not in the worktree.
-  await options.files.makeDirectory(start);
-  return { path: start, branch, reused: false };
-}
-
 function branchName(agent: string): string {
   return agent.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-+|-+$/g, "") || "agent";
-}
-
-async function git(
-  cwd: string,
-  args: readonly string[],
-  { processes, files, env, signal }: WorkdirPorts & { signal: AbortSignal },
-): Promise<string> {
-  if (!(await files.stat(cwd))?.isDirectory) throw new WorkdirError(`Cannot work in ${cwd}: it does not exist`);
-  const failed = (why: string) => new WorkdirError(`Cannot make a worktree of ${cwd}: git ${args[0]} failed: ${why}`);
-  try {
-    const command = { executable: "git", args, cwd, env: { ...withoutRepository(env), GIT_TERMINAL_PROMPT: "0" } };
-    const result = await processes.run(command, { timeoutMs: GIT_TIMEOUT_MS, signal });
-    if (result.timedOut) throw failed(`no end after ${GIT_TIMEOUT_MS / 1000} s`);
-    if (result.exit.code !== 0) throw failed(result.stderr.trim() || `exit code ${result.exit.code}`);
-    return result.stdout.trim();
-  } catch (error) {
-    if (error instanceof HostError) throw failed(error.message);
-    throw error;
-  }
 }
 
 function requirePath(path: string | undefined): string {

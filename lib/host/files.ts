@@ -9,7 +9,9 @@ const PRIVATE_DIRECTORY = 0o700;
 export function createFiles(): Files {
   return {
     readText: (path) => effect("read", path, () => Deno.readTextFile(path)),
+    readBytes: (path) => effect("read", path, () => Deno.readFile(path)),
     writeAtomic: (path, text, options = {}) => effect("write", path, () => writeAtomic(path, text, options)),
+    overwrite: (path, bytes) => effect("write", path, () => overwrite(path, bytes)),
     append: (path, text) => effect("append to", path, () => append(path, text)),
     makeDirectory: (path) =>
       effect("create directory", path, () => Deno.mkdir(path, { recursive: true, mode: PRIVATE_DIRECTORY })),
@@ -17,7 +19,9 @@ export function createFiles(): Files {
     remove: (path) => effect("remove", path, () => removeIfThere(path)),
     stat: (path, options = {}) => effect("look at", path, () => statIfThere(path, options.link ?? false)),
     realPath: (path) => effect("resolve", path, () => Deno.realPath(path)),
+    symlink: (target, path) => effect("link", path, () => Deno.symlink(target, path)),
     list: (path) => effect("list", path, () => list(path)),
+    setModified: (path, ms) => effect("set the time of", path, () => Deno.utime(path, new Date(ms), new Date(ms))),
     chmod: (path, mode) => effect("change the mode of", path, () => Deno.chmod(path, mode)),
   };
 }
@@ -25,7 +29,7 @@ export function createFiles(): Files {
 /** A reader sees the old text or the new one, also after a power cut: temporary file, sync, rename, sync of the directory. */
 async function writeAtomic(
   path: string,
-  text: string,
+  text: string | Uint8Array,
   { mode = PRIVATE_FILE, sync = true }: { mode?: number; sync?: boolean },
 ): Promise<void> {
   const temporary = await Deno.makeTempFile({ dir: dirname(path), prefix: ".tmp-" });
@@ -50,8 +54,13 @@ async function append(path: string, text: string): Promise<void> {
   await writeAll(file, text);
 }
 
-async function writeAll(file: Deno.FsFile, text: string): Promise<void> {
-  const bytes = new TextEncoder().encode(text);
+async function overwrite(path: string, bytes: Uint8Array): Promise<void> {
+  using file = await Deno.open(path, { write: true, truncate: true });
+  await writeAll(file, bytes);
+}
+
+async function writeAll(file: Deno.FsFile, text: string | Uint8Array): Promise<void> {
+  const bytes = typeof text === "string" ? new TextEncoder().encode(text) : text;
   for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
 }
 

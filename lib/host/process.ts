@@ -3,6 +3,7 @@ import type { Child, ChildExit, Clock, CommandResult, Processes, SpawnRequest, S
 import { HostError } from "../core/ports.ts";
 import { openInput, openOutput, TailReader } from "./child_streams.ts";
 import { hostErrorCode } from "./errors.ts";
+import { Lineages } from "./lineage.ts";
 import { endMarkedProcesses, endTree, type Group } from "./process_group.ts";
 import { createProcessTable, MARK_VARIABLE, type ProcessTable } from "./process_table.ts";
 
@@ -14,13 +15,29 @@ const COMMAND_GRACE_MS = 500;
 const PIPE_LIMIT_MS = 2_000;
 const EXIT_LIMIT_MS = 2_000;
 
+/** Between two looks at what descends from running children, where marks do not tell. */
+const SAMPLE_MS = 1_000;
+
 interface Setup {
   readonly clock: Clock;
   readonly table: ProcessTable;
+  /** Absent where every mark can be read. */
+  readonly lineages?: Lineages;
 }
 
-export function createProcesses(options: { clock: Clock }): Processes {
-  const setup: Setup = { clock: options.clock, table: createProcessTable() };
+export interface ProcessesOptions {
+  readonly clock: Clock;
+  /** Of this machine unless told otherwise. */
+  readonly table?: ProcessTable;
+}
+
+export function createProcesses({ clock, table = createProcessTable() }: ProcessesOptions): Processes {
+  const look = () => table.sample();
+  const setup: Setup = {
+    clock,
+    table,
+    ...(table.marksAll ? {} : { lineages: new Lineages({ look, clock, everyMs: SAMPLE_MS }) }),
+  };
   return {
     spawn: (request) => start(request, STDERR_TAIL_BYTES, setup),
     run: (command, limits) => runCommand(command, limits, setup),
@@ -31,7 +48,7 @@ export function createProcesses(options: { clock: Clock }): Processes {
   };
 }
 
-function start(request: SpawnRequest, stderrBytes: number, { clock, table }: Setup): Child {
+function start(request: SpawnRequest, stderrBytes: number, { clock, table, lineages }: Setup): Child {
   const process = spawnOrThrow(request);
   const startedAt = table.find(process.pid)?.start ?? 0;
   const stdin = request.stdin === "pipe" ? openInput(process.stdin) : undefined;
@@ -42,9 +59,17 @@ function start(request: SpawnRequest, stderrBytes: number, { clock, table }: Set
     alive = false;
     return { code, signal };
   });
-  const group: Group = { pid: process.pid, mark: request.mark, start: startedAt, leaderAlive: () => alive };
+  const lineage = lineages?.watch({ pid: process.pid, start: startedAt });
+  const group: Group = {
+    pid: process.pid,
+    mark: request.mark,
+    start: startedAt,
+    leaderAlive: () => alive,
+    ...(lineage ? { lineage } : {}),
+  };
 
   const stop = async (graceMs: number): Promise<StopReport> => {
+    using _lineage = lineage;
     const end = await endTree(group, graceMs, { table, clock });
     stdin?.finish();
     await Promise.all([

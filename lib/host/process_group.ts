@@ -1,5 +1,6 @@
 /** Ending everything a child started: its group by signal, what left the group by the mark, and never a stranger. */
 import type { Clock } from "../core/ports.ts";
+import type { Lineage } from "./lineage.ts";
 import type { ProcessTable } from "./process_table.ts";
 
 /** What left the group gets this long to end by itself before KILL. */
@@ -18,6 +19,8 @@ export interface Group {
   readonly start: number;
   /** False once the leader was collected: from then on its pid may be given to a stranger. */
   leaderAlive(): boolean;
+  /** What descends from it, where marks do not tell of all. */
+  readonly lineage?: Lineage;
 }
 
 export interface TreeEnd {
@@ -31,9 +34,31 @@ interface Tools {
 }
 
 export async function endTree(group: Group, graceMs: number, tools: Tools): Promise<TreeEnd> {
+  // Now or never: when its parent is gone nothing tells whose a process was.
+  group.lineage?.among(tools.table.list());
   const killed = await endGroup(group, graceMs, tools);
-  const leftovers = await endMarkedProcesses((mark) => mark === group.mark, group.start, tools);
-  return { leftovers, killed };
+  const marked = await endMarkedProcesses((mark) => mark === group.mark, group.start, tools);
+  const others = group.lineage ? await endDescendants(group.lineage, tools) : [];
+  return { leftovers: [...new Set([...marked, ...others])], killed };
+}
+
+/** The same for what is known by its descent; again each is looked at right before its signal. */
+async function endDescendants(lineage: Lineage, { table, clock }: Tools): Promise<number[]> {
+  const found = new Set<number>();
+  const left = () => lineage.among(table.list());
+  const signalAll = (name: "SIGTERM" | "SIGKILL") => {
+    for (const { pid, start } of left()) {
+      found.add(pid);
+      if (table.find(pid)?.start === start) signal(pid, name);
+    }
+  };
+  for (let round = 0; round < ROUNDS && left().length > 0; round++) {
+    signalAll("SIGTERM");
+    if (await until(() => left().length === 0, LEFTOVER_GRACE_MS, clock)) continue;
+    signalAll("SIGKILL");
+    await until(() => left().length === 0, KILL_LIMIT_MS, clock);
+  }
+  return [...found];
 }
 
 /** TERM, the grace, KILL. True when KILL was needed. */
@@ -84,9 +109,9 @@ async function findMarked(
   { table, clock }: Tools,
 ): Promise<number[]> {
   const candidates = table.list().filter((row) => !row.zombie && row.start >= since).map((row) => row.pid);
-  const marks = candidates.map((pid) => ({ pid, mark: table.markOf(pid) }));
-  const found = marks.filter(({ mark }) => mark !== undefined && matches(mark)).map(({ pid }) => pid);
-  const pending = marks.filter(({ mark }) => mark === "").map(({ pid }) => pid);
+  const marks = [...table.marksOf(candidates)];
+  const found = marks.filter(([, mark]) => matches(mark)).map(([pid]) => pid);
+  const pending = marks.filter(([, mark]) => mark === "").map(([pid]) => pid);
   // The kernel's own threads have no environment either; a scan without a lower bound would wait for them each time.
   if (pending.length === 0 || since === 0) return found;
   await clock.sleep(PENDING_RETRY_MS);

@@ -1,18 +1,24 @@
 /** What runs on this machine: the process table, and the mark that tells which of it one of our children started. */
-import { parsePs, parsePsEnvironment, parseStat, type ProcessRow } from "./process_rows.ts";
+import { parsePs, parsePsEnvironment, parseStat, type ProcessRow, PS_COLUMNS } from "./process_rows.ts";
 
 /** The variable every child of ours carries, and with it everything it starts. */
 export const MARK_VARIABLE = "DROVER_TASK_MARK";
 
 export interface ProcessTable {
+  /** Whether the mark of every process of this user can be read; where not, descendants are to be sampled as well. */
+  readonly marksAll: boolean;
   /** Every process but our own; zombies and other users' included. */
   list(): ProcessRow[];
   find(pid: number): ProcessRow | undefined;
+  /** The same as `list`, with the event loop free meanwhile. */
+  sample(): Promise<readonly ProcessRow[]>;
   /**
    * The mark in a process's environment; `undefined` when it has none or is not ours to read. Empty while there is no
    * environment at all: in a kernel thread, a zombie, and for an instant in a process that is starting a program.
    */
   markOf(pid: number): string | undefined;
+  /** The same of many at once; those without one are left out. */
+  marksOf(pids: readonly number[]): ReadonlyMap<number, string>;
 }
 
 export function createProcessTable(): ProcessTable {
@@ -26,40 +32,65 @@ function linuxTable(): ProcessTable {
     const stat = readIfThere(`/proc/${pid}/stat`);
     return stat && parseStat(pid, decoder.decode(stat));
   };
+  const list = () => {
+    const rows: ProcessRow[] = [];
+    for (const { name } of Deno.readDirSync("/proc")) {
+      const pid = Number(name);
+      const row = Number.isInteger(pid) && pid !== Deno.pid ? find(pid) : undefined;
+      if (row) rows.push(row);
+    }
+    return rows;
+  };
+  const markOf = (pid: number) => {
+    const environ = readIfThere(`/proc/${pid}/environ`);
+    if (!environ) return undefined;
+    if (environ.length === 0) return "";
+    const entry = decoder.decode(environ).split("\0").find((line) => line.startsWith(`${MARK_VARIABLE}=`));
+    return entry?.slice(MARK_VARIABLE.length + 1);
+  };
   return {
-    list() {
-      const rows: ProcessRow[] = [];
-      for (const { name } of Deno.readDirSync("/proc")) {
-        const pid = Number(name);
-        const row = Number.isInteger(pid) && pid !== Deno.pid ? find(pid) : undefined;
-        if (row) rows.push(row);
-      }
-      return rows;
-    },
+    marksAll: true,
+    list,
     find,
-    markOf(pid) {
-      const environ = readIfThere(`/proc/${pid}/environ`);
-      if (!environ) return undefined;
-      if (environ.length === 0) return "";
-      const entry = decoder.decode(environ).split("\0").find((line) => line.startsWith(`${MARK_VARIABLE}=`));
-      return entry?.slice(MARK_VARIABLE.length + 1);
-    },
+    sample: () => Promise.resolve(list()),
+    markOf,
+    marksOf: (pids) => new Map(pids.flatMap((pid) => pair(pid, markOf(pid)))),
   };
 }
 
 /** Best effort: macOS shows the environment of one's own processes only, and of its own programs not at all. */
 function darwinTable(): ProcessTable {
+  const all = ["-axo", PS_COLUMNS];
+  const rowsOf = (lines: string[]) =>
+    lines.flatMap((line) => parsePs(line) ?? []).filter(({ pid }) => pid !== Deno.pid);
   return {
-    list: () =>
-      ps(["-axo", "pid=,pgid=,stat="]).flatMap((line) => parsePs(line) ?? []).filter(({ pid }) => pid !== Deno.pid),
-    find: (pid) => ps(["-o", "pid=,pgid=,stat=", "-p", String(pid)]).map(parsePs)[0],
+    marksAll: false,
+    list: () => rowsOf(ps(all)),
+    find: (pid) => ps(["-o", PS_COLUMNS, "-p", String(pid)]).map(parsePs)[0],
+    sample: async () => rowsOf(linesOf((await psCommand(all).output()).stdout)),
     markOf: (pid) => parsePsEnvironment(ps(["-Eww", "-o", "command=", "-p", String(pid)]).join("\n"), MARK_VARIABLE),
+    // A program for each of some hundred processes would stop us for seconds.
+    marksOf(pids) {
+      if (pids.length === 0) return new Map();
+      const lines = ps(["-Eww", "-o", "pid=,command=", "-p", pids.join(",")]);
+      return new Map(lines.flatMap((line) => pair(Number.parseInt(line), parsePsEnvironment(line, MARK_VARIABLE))));
+    },
   };
 }
 
+function pair(pid: number, mark: string | undefined): [number, string][] {
+  return mark === undefined ? [] : [[pid, mark]];
+}
+
 function ps(args: string[]): string[] {
-  const { stdout } = new Deno.Command("/bin/ps", { args, env: { LC_ALL: "C" }, stdin: "null", stderr: "null" })
-    .outputSync();
+  return linesOf(psCommand(args).outputSync().stdout);
+}
+
+function psCommand(args: string[]): Deno.Command {
+  return new Deno.Command("/bin/ps", { args, env: { LC_ALL: "C", TZ: "UTC" }, stdin: "null", stderr: "null" });
+}
+
+function linesOf(stdout: Uint8Array): string[] {
   return new TextDecoder().decode(stdout).split("\n").filter((line) => line !== "");
 }
 

@@ -20,10 +20,29 @@ export function createTerminal(noColor: boolean): Terminal {
     out: (text) => put(Deno.stdout, text),
     err: (text) => put(Deno.stderr, text),
     readAllInput,
+    readLine,
     async write(bytes) {
       for (let at = 0; at < bytes.length;) at += await Deno.stdout.write(bytes.subarray(at));
     },
   };
+}
+
+/** A terminal gives one line to a read; of anything else what comes after the line is lost. */
+async function readLine(): Promise<string | undefined> {
+  const decoder = new TextDecoder();
+  const buffer = new Uint8Array(4096);
+  let line = "";
+  try {
+    while (!line.includes("\n")) {
+      const read = await Deno.stdin.read(buffer);
+      if (read === null) return line === "" ? undefined : line;
+      line += decoder.decode(buffer.subarray(0, read), { stream: true });
+    }
+  } catch {
+    // EIO: the terminal is gone.
+    return undefined;
+  }
+  return line.slice(0, line.indexOf("\n"));
 }
 
 async function readAllInput(maxBytes: number): Promise<string> {

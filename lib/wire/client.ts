@@ -1,6 +1,7 @@
 /** One connection's calls to a server of the Multica daemon protocol: request, deadline, decode; no retries here. */
 import type * as z from "zod/mini";
 import type { Clock, Fetch } from "../core/ports.ts";
+import type { RuntimeProfile } from "../core/runtime_profile.ts";
 import type { AgentMessage } from "../core/message.ts";
 import {
   type CancelAckRequest,
@@ -18,6 +19,7 @@ import {
   type WireUsage,
   WorkspaceList,
 } from "./payloads.ts";
+import { readProfiles } from "./profiles.ts";
 import { type CallResult, goneFrom } from "./retry.ts";
 
 /** Deadlines in ms (wire protocol 0.6). */
@@ -43,6 +45,8 @@ type Waiting = { signal?: AbortSignal };
 export interface WireClient {
   readonly name: string;
   workspaces(options?: Waiting): Call<WorkspaceList>;
+  /** A 404 is a server without them. */
+  profiles(workspaceId: string, options?: Waiting): Call<readonly RuntimeProfile[]>;
   register(body: RegisterRequest, options?: Waiting): Call<RegisterResponse>;
   heartbeat(runtimeId: string, options?: Waiting): Call<unknown>;
   deregister(runtimeIds: readonly string[], options?: Waiting): Call<unknown>;
@@ -52,6 +56,8 @@ export interface WireClient {
     options?: Waiting,
   ): Call<readonly ClaimedTask[]>;
   prepareLease(runtimeId: string, taskId: string, options?: Waiting): Call<unknown>;
+  /** Another task works in its directory. */
+  waitForDirectory(taskId: string, reason: string, options?: Waiting): Call<unknown>;
   start(taskId: string, options?: Waiting): Call<TaskRow>;
   status(taskId: string, options?: Waiting): Call<string>;
   progress(taskId: string, summary: string, options?: Waiting): Call<unknown>;
@@ -88,6 +94,12 @@ export function createClient(options: ConnectionOptions): WireClient {
         deadlineMs: DEADLINE.workspaces,
         decode: (value) => WorkspaceList.parse(value),
       }, waiting),
+    profiles: (id, waiting) =>
+      call({
+        method: "GET",
+        path: `/api/daemon/workspaces/${encodeURIComponent(id)}/runtime-profiles`,
+        decode: readProfiles,
+      }, waiting),
     register: (body, waiting) =>
       post("/api/daemon/register", body, { decode: (value) => RegisterResponse.parse(value) }, waiting),
     heartbeat: (id, waiting) =>
@@ -109,6 +121,7 @@ export function createClient(options: ConnectionOptions): WireClient {
       post(runtime(runtimeId, `tasks/${encodeURIComponent(taskId)}/prepare-lease`), {}, {
         deadlineMs: DEADLINE.lease,
       }, waiting),
+    waitForDirectory: (id, reason, waiting) => post(task(id, "wait-local-directory"), { reason }, quick, waiting),
     start: (id, waiting) => post(task(id, "start"), {}, taskRow, waiting),
     status: (id, waiting) =>
       call({

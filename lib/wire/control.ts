@@ -2,7 +2,7 @@
 import * as z from "zod/mini";
 import { PERMISSIONS } from "../core/model.ts";
 import { TASK_STATES } from "../core/task_state.ts";
-import { DirectoryPayload } from "./payloads.ts";
+import { DirectoryPayload, SkillPayload } from "./payloads.ts";
 
 export { CONTROL_PROTOCOL, type Hello } from "./hello.ts";
 
@@ -24,6 +24,14 @@ export const CreateTask = z.lazy(() =>
     directory: DirectoryPayload,
     permission: z.enum(PERMISSIONS),
     model: z.optional(z.string()),
+    /** How hard the model is to think, in the CLI's own words. */
+    effort: z.optional(z.string()),
+    /** The CLI's own sandbox is wanted. */
+    sandbox: z.optional(z.boolean()),
+    /** For the agent besides the prompt; `mcp_config` is an object with `mcpServers`. */
+    instructions: z.optional(z.string()),
+    skills: z.optional(z.array(SkillPayload)),
+    mcp_config: z.optional(z.record(z.string(), z.unknown())),
     /** Continue the session and directory of this task: the new one joins its thread. */
     resume: z.optional(z.string()),
     /** 0 none · 1 low · 2 medium · 3 high · 4 urgent. */
@@ -59,6 +67,9 @@ export const TaskView = z.lazy(() =>
     prompt: z.string(),
     directory: DirectoryPayload,
     permission: z.enum(PERMISSIONS),
+    /** Absent in what an older daemon says; so is the next. */
+    effort: z.optional(z.nullable(z.string())),
+    sandbox: z.optional(z.boolean()),
     priority: z.number(),
     attempt: z.number(),
     max_attempts: z.number(),
@@ -120,6 +131,16 @@ export const AgentView = z.lazy(() =>
     max_concurrent_tasks: z.number(),
     running: z.number(),
     queued: z.number(),
+    /** Why it gets no tasks for now; times in ms since 1970. Absent in what an older daemon says. */
+    paused: z.optional(z.nullable(z.object({
+      kind: z.enum(["quota", "login"]),
+      since: z.number(),
+      /** Null: until somebody has logged in. */
+      until: z.nullable(z.number()),
+      why: z.string(),
+      /** What to type; empty where time alone helps. */
+      how: z.string(),
+    }))),
   })
 );
 export type AgentView = z.infer<typeof AgentView>;
@@ -139,7 +160,8 @@ export type ControlError = z.infer<typeof ControlError>;
 
 /**
  * Codes of the user API and their HTTP status: invalid_request 400 · agent_unknown 404 · no_agent 409 ·
- * task_unknown 404 · task_ambiguous 409 · thread_busy 409 · task_ended 409 · store_failed 500.
+ * task_unknown 404 · task_ambiguous 409 · thread_busy 409 · task_ended 409 · profile_unknown 404 · profile_exists 409 ·
+ * profile_busy 409 · store_failed 500.
  */
 export const USER_ERRORS = {
   invalid_request: 400,
@@ -149,5 +171,8 @@ export const USER_ERRORS = {
   task_ambiguous: 409,
   thread_busy: 409,
   task_ended: 409,
+  profile_unknown: 404,
+  profile_exists: 409,
+  profile_busy: 409,
   store_failed: 500,
 } as const;

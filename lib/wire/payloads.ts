@@ -75,6 +75,16 @@ export const DirectoryPayload = z.lazy(() =>
   })
 );
 
+export const SkillPayload = z.lazy(() =>
+  z.object({
+    name: text,
+    description: text,
+    content: text,
+    files: z.catch(z.array(z.object({ path: text, content: text })), []),
+  })
+);
+export type Skill = z.infer<typeof SkillPayload>;
+
 export const ClaimedTask = z.lazy(() =>
   z.object({
     id: z.string().check(z.minLength(1)),
@@ -91,8 +101,12 @@ export const ClaimedTask = z.lazy(() =>
         name: text,
         instructions: text,
         model: text,
+        thinking_level: text,
         custom_env: z.catch(z.nullish(z.record(z.string(), z.string())), null),
         custom_args: z.catch(z.nullish(z.array(z.string())), null),
+        skills: z.catch(z.nullish(z.array(SkillPayload)), null),
+        /** An object with `mcpServers`; absent leaves the CLI its own. */
+        mcp_config: z.catch(z.nullish(z.record(z.string(), z.unknown())), null),
       })),
       null,
     ),
@@ -102,6 +116,8 @@ export const ClaimedTask = z.lazy(() =>
     prompt: text,
     directory: z.catch(z.nullish(DirectoryPayload), null),
     permission: z.catch(z.enum(PERMISSIONS), "full"),
+    /** The agent CLI's own sandbox is wanted. */
+    sandbox: flag,
     time_limit_ms: count,
   })
 );

@@ -23,7 +23,7 @@ export interface FakeAgent {
 export interface FakeAgentOptions {
   readonly stderr?: string;
   /** Who is asked; by default nobody may be. */
-  readonly ask?: (request: PermissionRequest) => Promise<PermissionDecision>;
+  readonly ask?: (request: PermissionRequest, withdrawn?: AbortSignal) => Promise<PermissionDecision>;
   readonly clock?: AgentIo["clock"];
 }
 

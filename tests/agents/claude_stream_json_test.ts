@@ -3,6 +3,7 @@ import { assertEquals, assertStringIncludes } from "@std/assert";
 import { backendFor } from "../../lib/agents/registry.ts";
 import { claudeStreamJson } from "../../lib/agents/claude_stream_json.ts";
 import type { FailureReason } from "../../lib/core/failure.ts";
+import type { PermissionRequest } from "../../lib/core/message.ts";
 import type { Permission, Runtime } from "../../lib/core/model.ts";
 import { fakeAgent, kindsOf, listen, playback, runOn, taskOf } from "./agent_io.ts";
 
@@ -222,4 +223,88 @@ Deno.test("run() leaves a line of 40 MB out, says so, and goes on to the result"
   assertEquals(kindsOf(messages), "session error");
   assertEquals(messages[1], { kind: "error", text: "Left out a line of 40000000 bytes" });
   assertEquals(outcome.kind, "completed");
+});
+
+/** An agent that asks for something by the id of a request. */
+function asking(
+  id: string,
+  input: Record<string, unknown> = { command: id },
+  more: Record<string, unknown> = {},
+): string {
+  const request = { subtype: "can_use_tool", tool_name: "Bash", tool_use_id: `call-${id}`, input, ...more };
+  return jsonLines({ type: "control_request", request_id: id, request });
+}
+
+function repliesOf(agent: { written: () => string }): { id: string; behavior: string; message?: string }[] {
+  return agent.written().trim().split("\n").slice(1).map((line) => JSON.parse(line).response)
+    .map(({ request_id, response }) => ({ id: request_id, ...response }));
+}
+
+Deno.test("run() with ask reads on while a person thinks, and answers each question when it is decided", async () => {
+  const asked: { request: PermissionRequest; decide: (allow: boolean) => void }[] = [];
+  const agent = fakeAgent({
+    ask: (request) =>
+      new Promise((resolve) => asked.push({ request, decide: (allow) => resolve({ allow, why: "so be it" }) })),
+  });
+  const heard = listen(claudeStreamJson.run(agent.io, taskOf({ permission: "ask" }), new AbortController().signal));
+  await agent.print(jsonLines(INIT) + asking("a", { command: "make", run_in_background: true }) + asking("b"));
+  await agent.print(jsonLines(assistant({ type: "text", text: "meanwhile" })));
+  assertEquals(asked.map(({ request }) => request), [
+    { tool: "Bash", callId: "call-a", title: "make", input: { command: "make", run_in_background: true } },
+    { tool: "Bash", callId: "call-b", title: "b", input: { command: "b" } },
+  ]);
+  assertEquals(repliesOf(agent), []);
+  asked[1]!.decide(false);
+  asked[0]!.decide(true);
+  await agent.print("\n");
+  const allowed = { behavior: "allow", updatedInput: { command: "make", run_in_background: false } };
+  assertEquals(repliesOf(agent).toSorted((x, y) => x.id < y.id ? -1 : 1), [
+    { id: "a", ...allowed },
+    { id: "b", behavior: "deny", message: "so be it" },
+  ]);
+  await agent.print(jsonLines(DONE));
+  assertEquals((await heard).outcome.kind, "completed");
+});
+
+Deno.test("run() with ask takes a question back that the agent withdraws, and those that are open at the end", async () => {
+  const open: AbortSignal[] = [];
+  const agent = fakeAgent({
+    ask: (_request, withdrawn) => {
+      open.push(withdrawn!);
+      return new Promise((resolve) =>
+        withdrawn!.addEventListener("abort", () => resolve({ allow: false, why: "withdrawn" }))
+      );
+    },
+  });
+  const heard = listen(claudeStreamJson.run(agent.io, taskOf({ permission: "ask" }), new AbortController().signal));
+  await agent.print(jsonLines(INIT) + asking("a") + asking("b"));
+  await agent.print(jsonLines({ type: "control_cancel_request", request_id: "a" }));
+  await agent.print("\n");
+  assertEquals(open.map(({ aborted }) => aborted), [true, false]);
+  await agent.print(jsonLines(DONE));
+  await heard;
+  assertEquals(open.map(({ aborted }) => aborted), [true, true]);
+  assertEquals(repliesOf(agent), [], "the agent expects no answer any more");
+});
+
+Deno.test("run() with ask says in one line what would be done", async (t) => {
+  const rows: [title: string, input: Record<string, unknown>, more: Record<string, unknown>][] = [
+    ["build it", { command: "make" }, { description: "build it" }],
+    ["make", { command: "make" }, {}],
+    ["/a/b.ts", { file_path: "/a/b.ts", content: "x" }, {}],
+    ["Run", { odd: 1 }, { display_name: "Run" }],
+    ["Bash", {}, {}],
+  ];
+  for (const [title, input, more] of rows) {
+    await t.step(title, async () => {
+      const titles: string[] = [];
+      const ask = (request: PermissionRequest) => {
+        titles.push(request.title);
+        return Promise.resolve({ allow: true, why: "" });
+      };
+      const agent = playback(jsonLines(INIT) + asking("a", input, more) + jsonLines(DONE), { ask });
+      await runOn(claudeStreamJson, agent, { task: { permission: "ask" } });
+      assertEquals(titles, [title]);
+    });
+  }
 });

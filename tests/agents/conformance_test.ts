@@ -71,6 +71,8 @@ for (const { provider, begin = "", say, done } of SPEAKERS) {
     [{ kind: "cancelled", by: "server" }, "cancelled"],
     [{ kind: "cancelled", by: "user" }, "cancelled"],
     [{ kind: "time-limit", limitMs: 5_000 }, "timeout"],
+    [{ kind: "silence-limit", limitMs: 5_000 }, "agent_error.agent_timeout"],
+    [{ kind: "tool-limit", limitMs: 5_000, tool: "Bash" }, "agent_error.agent_timeout"],
     [{ kind: "gone" }, "cancelled"],
     [{ kind: "shutdown" }, "cancelled"],
   ];

@@ -27,6 +27,12 @@ Deno.test("chooseAgent() takes the first of the table that is online, never the 
   );
 });
 
+Deno.test("chooseAgent() takes a custom runtime only where nothing was simply found", () => {
+  const custom = agent("house", { provider: "claude" });
+  assertEquals(chooseAgent([custom, agent("llm")], undefined).name, "llm");
+  assertEquals(chooseAgent([custom, agent("demo")], undefined).name, "house");
+});
+
 Deno.test("chooseAgent() takes the one that was named, the demo too", () => {
   assertEquals(chooseAgent([agent("claude"), agent("demo")], "demo").name, "demo");
 });

@@ -38,25 +38,28 @@ Deno.test("planDirectory() suggests a worktree inside a repository, of the very 
   for (const wish of [{}, { worktree: true }]) {
     assertEquals(await plan(`${path}/sub`, wish), {
       directory: { mode: "worktree", path: `${path}/sub` },
-      permission: "full",
       remarks: [],
     });
   }
 });
 
-Deno.test("planDirectory() says that uncommitted changes stay behind", async () => {
+Deno.test("planDirectory() says that uncommitted changes go along, and that submodules do not", async () => {
   await using dir = await tempDirectory();
   const path = await repository(dir);
   await Deno.writeTextFile(`${path}/sub/file`, "changed");
-  assertEquals((await plan(path)).remarks, [`1 uncommitted change in ${path} are not in the worktree`]);
+  assertEquals((await plan(path)).remarks, [`the worktree gets 1 uncommitted change of ${path}, which stays as it is`]);
   await Deno.writeTextFile(`${path}/new`, "");
   assertStringIncludes((await plan(path)).remarks[0]!, "2 uncommitted changes");
+  await Deno.writeTextFile(`${path}/.gitmodules`, "");
+  assertStringIncludes((await plan(path)).remarks[1]!, "git submodule update");
+  await git(dir.path, "init", "--quiet", "--bare", "bare");
+  await refused("directory_unusable", "is bare", () => plan(dir.at("bare"), { worktree: true }));
 });
 
 Deno.test("planDirectory() falls back to an empty directory where there is no repository to use", async () => {
   await using dir = await tempDirectory();
   await Deno.mkdir(dir.at("plain"));
-  assertEquals(await plan(dir.at("plain")), { directory: { mode: "scratch" }, permission: "full", remarks: [] });
+  assertEquals(await plan(dir.at("plain")), { directory: { mode: "scratch" }, remarks: [] });
   const unborn = await repository(dir, { commit: false });
   const fallback = await plan(unborn);
   assertEquals(fallback.directory, { mode: "scratch" });
@@ -80,17 +83,12 @@ Deno.test("planDirectory() looks at where one is, whatever git's own variables n
   assertEquals(found.directory, { mode: "scratch" });
 });
 
-Deno.test("planDirectory() works in place read-only unless more was allowed", async () => {
+Deno.test("planDirectory() works in place where that was asked for", async () => {
   await using dir = await tempDirectory();
   await Deno.mkdir(dir.at("mine"));
-  const place = { mode: "in-place" as const, path: dir.at("mine") };
-  const careful = await plan(dir.path, { cwd: "mine" });
-  assertEquals([careful.directory, careful.permission, careful.remarks.length], [place, "read-only", 1]);
-  assertEquals(await plan("/", { cwd: dir.at("mine"), permission: "full" }), {
-    directory: place,
-    permission: "full",
-    remarks: [],
-  });
+  const place = { directory: { mode: "in-place" as const, path: dir.at("mine") }, remarks: [] };
+  assertEquals(await plan(dir.path, { cwd: "mine" }), place);
+  assertEquals(await plan("/", { cwd: dir.at("mine") }), place);
 });
 
 Deno.test("planDirectory() refuses a place that is none, and wishes that contradict each other", async () => {
@@ -103,9 +101,5 @@ Deno.test("planDirectory() refuses a place that is none, and wishes that contrad
 });
 
 Deno.test("planDirectory() makes no demands on an empty directory", async () => {
-  assertEquals(await plan("/", { scratch: true, permission: "read-only" }), {
-    directory: { mode: "scratch" },
-    permission: "read-only",
-    remarks: [],
-  });
+  assertEquals(await plan("/", { scratch: true }), { directory: { mode: "scratch" }, remarks: [] });
 });

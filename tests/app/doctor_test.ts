@@ -824,6 +824,14 @@ const SETUP: readonly Fixture[] = [
     verdict: "ok",
     says: ["2 directories, 1 of them from the login shell"],
   },
+  { what: "no secrets", arrange: () => {}, check: "secrets", verdict: "ok", says: ["none in the environment"] },
+  {
+    what: "secrets that agents do not get",
+    arrange: (world) => world.env = { GH_TOKEN: "ghp_hidden", OPENAI_API_KEY: "sk-hidden" },
+    check: "secrets",
+    verdict: "ok",
+    says: ["kept from agents: GH_TOKEN", "OPENAI_API_KEY (", "llm"],
+  },
   { what: "no proxies", arrange: () => {}, check: "proxies", verdict: "ok", says: ["none"] },
   {
     what: "proxies",
@@ -904,7 +912,15 @@ Deno.test("diagnose() makes no home, and looks at the settings all the same", as
   assertEquals(await Deno.stat(world.home.root).then(() => true, () => false), false);
   assertEquals(files, []);
   const verdicts = Object.fromEntries(checks.map(({ name, verdict }) => [name, verdict]));
-  assertEquals(verdicts, { home: "ok", settings: "problem", log: "ok", agents: "warning", PATH: "ok", proxies: "ok" });
+  assertEquals(verdicts, {
+    home: "ok",
+    settings: "problem",
+    log: "ok",
+    agents: "warning",
+    PATH: "ok",
+    proxies: "ok",
+    secrets: "ok",
+  });
 });
 
 Deno.test("diagnose() touches nothing in a home that others can change, and still looks at the machine", async () => {
@@ -925,7 +941,7 @@ Deno.test("diagnose() touches nothing in a home that others can change, and stil
     const refuse = () => Promise.reject(new Error("touched"));
     world.host = { ...world.host, locks: { tryLock: refuse, lock: refuse } };
     const { checks, problems } = await world.diagnose();
-    assertEquals(checks.map(({ name }) => name), ["home", "agents", "PATH", "proxies"]);
+    assertEquals(checks.map(({ name }) => name), ["home", "agents", "PATH", "proxies", "secrets"]);
     assertStringIncludes(checks[0]!.finding, words);
     assertEquals([checks[0]!.verdict, problems], ["problem", 1]);
   }

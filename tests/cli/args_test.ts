@@ -6,7 +6,6 @@ import { DroverError } from "../../lib/core/drover_error.ts";
 
 const COMMAND: Command = {
   name: "run",
-  summary: "",
   operands: "PROMPT",
   minOperands: 1,
   maxOperands: 1,

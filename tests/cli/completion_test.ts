@@ -3,6 +3,7 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { completionPlaces } from "../../lib/cli/completion.ts";
 import { fishCompletion } from "../../lib/cli/completion_fish.ts";
 import { bashCompletion, zshCompletion } from "../../lib/cli/completion_posix.ts";
+import { rowOf, SETTING_NAMES } from "../../lib/core/config.ts";
 import { loadCommands } from "../../lib/cli/verbs.ts";
 import { tempDirectory } from "../host/temp_directory.ts";
 
@@ -91,29 +92,19 @@ async function world(shell: Shell) {
   };
 }
 
-const KEYS = [
-  "agents.login_path",
-  "health.port",
-  "log.level",
-  "reload.binaries",
-  "reload.interval",
-  "reload.patience",
-  "reload.self",
-  "remote.enabled",
-  "retention.days",
-  "tasks.max_concurrent",
-  "tasks.time_limit",
-];
+const KEYS = SETTING_NAMES.map((name) => rowOf(name).key).sort();
 const LEVELS = ["debug", "error", "info", "warning"];
 
 const ROWS: readonly (readonly [line: string, words: readonly string[], offered: readonly string[]])[] = [
   ["a command", ["config"], ["config"]],
-  ["the second word", ["tasks", ""], ["cancel", "follow", "list", "messages", "show"]],
+  ["the second word", ["service", ""], ["install", "status", "uninstall"]],
+  ["the second word after one that is a command too", ["agents", ""], ["resume"]],
+  ["an option of a command that begins others", ["agents", "--a"], ["--all"]],
   ["the second word, begun", ["config", "un"], ["unset"]],
   ["the second word, after an option", ["--json", "config", "u"], ["unset"]],
   ["an option", ["run", "--perm"], ["--permission"]],
   ["an option of a verb with two words", ["tasks", "list", "--s"], ["--status"]],
-  ["the values of an option", ["run", "--permission", ""], ["full", "read-only"]],
+  ["the values of an option", ["run", "--permission", ""], ["ask", "full", "read-only"]],
   ["a level", ["daemon", "--log-level", "w"], ["warning"]],
   ["what comes after an option with its value", ["tasks", "list", "--limit", "config", "--l"], ["--limit"]],
   ["an agent", ["run", "-a", ""], ["demo"]],
@@ -176,7 +167,7 @@ for (const shell of ["bash", "zsh", "fish"] as const) {
 
 Deno.test("completion in bash takes --name=value apart as bash does", async () => {
   await using bash = await world("bash");
-  assertEquals(await bash.offered(["drover", "run", "--permission", "="]), ["full", "read-only"]);
+  assertEquals(await bash.offered(["drover", "run", "--permission", "="]), ["ask", "full", "read-only"]);
   assertEquals(await bash.offered(["drover", "run", "--permission", "=", "r"]), ["read-only"]);
   assertEquals(await bash.offered(["drover", "tasks", "list", "--limit", "=", "5", "--st"]), ["--status"]);
   assertEquals(await bash.offered(["drover", "run", "--profile", "=", "p3", "--agent", ""]), ["p3"]);

@@ -209,7 +209,7 @@ Deno.test("follow() of an unknown task is refused", async () => {
 function parts(): Deps & Disposable {
   const clock = new FakeClock();
   const store = Store.open(":memory:", { synchronous: "normal" });
-  store.run("INSERT INTO runtimes VALUES ('r', 'd', 'claude', NULL, 'n', '', '', 0, 'online', 0, 0, 0)");
+  store.run("INSERT INTO runtimes VALUES ('r', 'd', 'claude', NULL, 'n', '', '', 0, 'online', 0, 0, 0, NULL)");
   store.run("INSERT INTO agents (id, runtime_id, name) VALUES ('g', 'r', 'claude')");
   store.run("INSERT INTO threads VALUES ('h', 't', 0)");
   store.run(

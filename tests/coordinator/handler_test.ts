@@ -146,14 +146,20 @@ Deno.test("register() gives the same ids for the same CLIs, and promises to drop
   assertEquals([claude.name, claude.status, claude.workspace_id], ["claude (box)", "online", world.workspaceId]);
 });
 
+async function addedProfile(world: World, name: string): Promise<string> {
+  const profile = { display_name: name, protocol_family: "claude", command_name: "my-claude" };
+  return (await world.user("/v1/runtime-profiles", profile)).body.id;
+}
+
 Deno.test("register() tells profiles of one provider and the provider itself apart", async () => {
   using world = await World.with(["claude"]);
-  const profile = (profile_id: string, name: string) => ({ type: "claude", name, profile_id });
+  const profile = async (name: string) => ({ type: "claude", name, profile_id: await addedProfile(world, name) });
+  const custom = [await profile("fast"), await profile("safe")];
   const send = () =>
     world.daemon("/api/daemon/register", {
       workspace_id: world.workspaceId,
       daemon_id: "d1",
-      runtimes: [{ type: "claude" }, profile("p1", "fast"), profile("p2", "safe")],
+      runtimes: [{ type: "claude" }, ...custom],
     });
   const first = RegisterResponse.parse((await send()).body).runtimes.map((runtime) => runtime.id);
   assertEquals(new Set(first).size, 3);
@@ -176,14 +182,15 @@ Deno.test("register() follows the daemon's order and names", async () => {
     const { body } = await world.user("/v1/agents");
     return body.agents.map((agent: { name: string; status: string }) => `${agent.name} ${agent.status}`);
   };
-  const custom = { type: "claude", name: "fast", profile_id: "p1" };
+  const profile_id = await addedProfile(world, "fast");
+  const custom = { type: "claude", name: "fast (box)", profile_id };
   await send([{ type: "claude" }, custom]);
   assertEquals(await agents(), ["claude online", "fast online"]);
-  await send([{ ...custom, name: "faster" }, { type: "claude" }]);
-  assertEquals(await agents(), ["faster online", "claude online"]);
-  const failed = await send([{ type: "claude" }], [{ profile_id: "p1", command_name: "x", reason: "missing" }]);
+  await send([custom, { type: "claude" }]);
+  assertEquals(await agents(), ["fast online", "claude online"]);
+  const failed = await send([{ type: "claude" }], [{ profile_id, command_name: "x", reason: "missing" }]);
   assertEquals(failed.body.runtimes.length, 1);
-  assertEquals((await agents()).sort(), ["claude online", "faster offline"]);
+  assertEquals((await agents()).sort(), ["claude online", "fast offline"]);
   assertEquals((await send([], [{ profile_id: "p9" }])).body.runtimes, []);
 });
 
@@ -368,4 +375,31 @@ Deno.test("fetch() and userApi() answer 503 once the coordinator is closed", asy
   // Whoever follows a task looks for the next holder then, and does not take the store for broken.
   assertEquals([status, body.error.code], [503, "not_running"]);
   assertStringIncludes(body.error.message, "closed");
+});
+
+Deno.test("claim carries what the user gave the task for its agent, also when it is tried again", async () => {
+  using world = await World.with(["claude"]);
+  const brings = {
+    instructions: "Be brief.",
+    skills: [{ name: "review", description: "", content: "how", files: [{ path: "x", content: "y" }] }],
+    mcp_config: { mcpServers: { tools: { command: "tools" } } },
+  };
+  const { body } = await world.user("/v1/tasks", {
+    prompt: "p",
+    directory: { mode: "scratch" },
+    permission: "full",
+    ...brings,
+  });
+  assertEquals(JSON.stringify(body).includes("tools"), false, "servers may hold keys, which nobody has to be shown");
+  for (const attempt of [1, 2]) {
+    const answer = await world.daemon("/api/daemon/tasks/claim", {
+      daemon_id: "d1",
+      runtime_ids: [...world.runtimes.values()],
+      max_tasks: 1,
+    });
+    const [task] = answer.body.tasks;
+    const { instructions, skills, mcp_config } = task.agent;
+    assertEquals([task.attempt, { instructions, skills, mcp_config }], [attempt, brings]);
+    await world.daemon(`/api/daemon/tasks/${task.id}/fail`, { error: "x", failure_reason: "runtime_recovery" });
+  }
 });

@@ -331,6 +331,8 @@ const RETRIES: Record<string, Timeline> = {
           prompt: "p",
           priority: 3,
           model: "m",
+          effort: "high",
+          sandbox: true,
           permission: "read-only",
           directory: { mode: "in-place", path: "/d" },
         }),
@@ -338,8 +340,8 @@ const RETRIES: Record<string, Timeline> = {
       at(0).call(claim()),
       at(0).call(start("a")),
       at(1).call(fail("a", "timeout")),
-      at(1).call(view("a#2", "prompt", "priority", "permission", "directory", "max_attempts"))
-        .expect(["p", 3, "read-only", { mode: "in-place", path: "/d" }, 2]),
+      at(1).call(view("a#2", "prompt", "priority", "permission", "effort", "sandbox", "directory", "max_attempts"))
+        .expect(["p", 3, "read-only", "high", true, { mode: "in-place", path: "/d" }, 2]),
     ],
   },
   "A deferred attempt waits until the runtime beats again": {

@@ -6,6 +6,7 @@ function made(input: Partial<AgentEnvInput>) {
   return agentEnv({
     inherited: {},
     sessionVariables: [],
+    secrets: [],
     custom: {},
     adapter: {},
     task: {},
@@ -69,4 +70,23 @@ Deno.test("agentEnv() lets the task's variables win over the adapter's, and thos
     task: { C: "task" },
   });
   assertEquals([env.A, env.B, env.C], ["custom", "adapter", "task"]);
+});
+
+Deno.test("agentEnv() passes an inherited secret on only where it is named, and what the agent or its task brings always", () => {
+  const inherited = { GH_TOKEN: "t", AWS_REGION: "r", OPENAI_API_KEY: "k", SSH_AUTH_SOCK: "/s", EDITOR: "vi" };
+  const { PATH: _, ...rest } = made({
+    inherited,
+    secrets: ["OPENAI_API_KEY", "AWS_*"],
+    custom: { NPM_TOKEN: "custom" },
+    adapter: { ROW_KEY: "adapter" },
+    task: { DROVER_TOKEN: "task" },
+  });
+  assertEquals(rest, {
+    AWS_REGION: "r",
+    OPENAI_API_KEY: "k",
+    EDITOR: "vi",
+    NPM_TOKEN: "custom",
+    ROW_KEY: "adapter",
+    DROVER_TOKEN: "task",
+  });
 });

@@ -1,6 +1,13 @@
 /** How many tasks may be claimed. */
 import { assertEquals } from "@std/assert";
-import { type BudgetInput, claimBudget, rotate } from "../../lib/core/claim_budget.ts";
+import {
+  type BudgetInput,
+  claimBudget,
+  formatLimits,
+  parseLimits,
+  roomFor,
+  rotate,
+} from "../../lib/core/claim_budget.ts";
 
 const IDLE: BudgetInput = { slots: 4, running: 0, claiming: 0, claimsOpen: true, outboxDegraded: false };
 
@@ -32,4 +39,16 @@ Deno.test("rotate() moves whoever was first to the end, turn by turn", () => {
   const turns = [0, 1, 2, 3, 7].map((turn) => rotate(["a", "b", "c"], turn).join(""));
   assertEquals(turns, ["abc", "bca", "cab", "abc", "bca"]);
   assertEquals(rotate([], 5), []);
+});
+
+Deno.test("roomFor() counts down from an agent CLI's own limit, and knows none for the others", () => {
+  assertEquals([0, 1, 2, 3].map((running) => roomFor({ tool: 2 }, "tool", running)), [2, 1, 0, 0]);
+  assertEquals([roomFor({ tool: 2 }, "other", 9), roomFor({}, "constructor", 0)], [Infinity, Infinity]);
+});
+
+Deno.test("parseLimits() reads a list and an object, and what formatLimits() writes", () => {
+  const limits = { claude: 2, "kiro-cli": 64 };
+  assertEquals(parseLimits(" claude = 2 , kiro-cli=64,"), limits);
+  assertEquals(parseLimits(limits), limits);
+  assertEquals([parseLimits(formatLimits(limits)), parseLimits("")], [limits, {}]);
 });

@@ -25,10 +25,16 @@ Deno.test("mergeSettings() has a default for each setting, inside its own range"
   assertEquals(merge({}), {
     maxConcurrentTasks: 4,
     timeLimitMs: 7_200_000,
+    silenceLimitMs: 1_800_000,
+    toolLimitMs: 7_200_000,
+    agentLimits: {},
+    loginCheck: true,
     retentionDays: 30,
     logLevel: "info",
     healthPort: 0,
     loginPath: true,
+    agentVariables: [],
+    askTimeoutMs: 600_000,
     remoteEnabled: false,
     reloadBinaries: "runtime",
     reloadSelf: "restart",
@@ -55,10 +61,16 @@ Deno.test("mergeSettings() reads every setting from every source", () => {
   const samples = {
     maxConcurrentTasks: ["7", 7],
     timeLimitMs: ["90s", 90_000],
+    silenceLimitMs: ["45m", 2_700_000],
+    toolLimitMs: ["3h", 10_800_000],
+    agentLimits: ["claude=2, codex=1", { claude: 2, codex: 1 }],
+    loginCheck: ["false", false],
     retentionDays: ["9", 9],
     logLevel: ["error", "error"],
     healthPort: ["9514", 9_514],
     loginPath: ["false", false],
+    agentVariables: ["GH_TOKEN, AWS_*", ["GH_TOKEN", "AWS_*"]],
+    askTimeoutMs: ["90s", 90_000],
     remoteEnabled: ["true", true],
     reloadBinaries: ["notify", "notify"],
     reloadSelf: ["off", "off"],
@@ -69,9 +81,9 @@ Deno.test("mergeSettings() reads every setting from every source", () => {
     const [text, value] = samples[name];
     const { key, variable } = SETTINGS[name];
     const [first, second] = key.split(".") as [string, string];
-    assertEquals(merge({ flags: { [name]: text } })[name], value);
-    assertEquals(merge({ env: { [variable]: text } })[name], value);
-    assertEquals(merge({ file: { [first]: { [second]: text } } })[name], value);
+    assertEquals<unknown>(merge({ flags: { [name]: text } })[name], value);
+    assertEquals<unknown>(merge({ env: { [variable]: text } })[name], value);
+    assertEquals<unknown>(merge({ file: { [first]: { [second]: text } } })[name], value);
   }
 });
 
@@ -88,9 +100,17 @@ Deno.test("mergeSettings() refuses what is out of range or of another kind", () 
     ["maxConcurrentTasks", [0, 65, -1, 1.5, "four", "", "1e1", null, true, [4], Number.NaN]],
     ["retentionDays", [0, 3651, "30 days"]],
     ["timeLimitMs", ["0s", "90", 90, "2 hours", "-1m", "", null]],
+    ["silenceLimitMs", ["0s", "90", 90, ""]],
+    ["toolLimitMs", ["0s", "90", 90, ""]],
+    ["agentLimits", ["claude", "claude=0", "claude=65", "=2", "claude=2.5", "a b=1", 3, true, ["claude=1"], {
+      claude: "2",
+    }]],
+    ["loginCheck", ["yes", "1", 0, "", null]],
     ["logLevel", ["trace", "INFO", "", 3]],
     ["healthPort", [65_536, -1, "http", "", null]],
     ["loginPath", ["yes", "1", 0, "", null]],
+    ["agentVariables", ["A-B", "1A", "*_TOKEN", "A=b", 5, true, null, ["A", 1], { A: "b" }]],
+    ["askTimeoutMs", ["999ms", "10", 10, "0s", "", null]],
     ["remoteEnabled", ["on", 1, "", null]],
     ["reloadBinaries", ["on", true, 1, "Restart", "", null]],
     ["reloadSelf", ["on", "runtime", true, "", null]],
@@ -215,4 +235,9 @@ Deno.test("strangeKeys() names what has no effect, as short as it already tells"
     "log.levl",
   ]);
   assertEquals(strangeKeys({ log: "info" }), ["log"]);
+});
+
+Deno.test("mergeSettings() takes names of variables from the file also as a list", () => {
+  assertEquals(merge({ file: { agents: { env: ["GH_TOKEN", "AWS_*"] } } }).agentVariables, ["GH_TOKEN", "AWS_*"]);
+  assertEquals(merge({ file: { agents: { env: "" } } }).agentVariables, []);
 });

@@ -274,3 +274,19 @@ Deno.test("BinaryWatch.launchable() ends with the task that waits, and lets go w
   assertEquals((await launch.done).kind, "no");
   assertEquals(await world.watch.launchable("other", { limitMs: 1, signal }), { kind: "go" });
 });
+
+Deno.test("BinaryWatch asks a program for its version soon after something is put where it may run newer code from", async () => {
+  await using world = await started({ hints: ["home/.cache/tool"] });
+  const asked = world.probes;
+  await world.ticks(4);
+  assertEquals(world.probes, asked);
+  world.says = "2.0.0";
+  await world.machine.put({ "home/.cache/tool/linux/2.0.0/index.js": "new" });
+  await world.ticks(4);
+  assertEquals([world.told.at(-1), world.is("tool")], [["tool 2.0.0"], ["unchanged", "2.0.0"]]);
+  // What was there is overwritten: nothing has another name.
+  world.says = "2.0.1";
+  await world.machine.put({ "home/.cache/tool/linux/2.0.0/index.js": "newer" });
+  await world.ticks(4);
+  assertEquals(world.is("tool"), ["unchanged", "2.0.1"]);
+});

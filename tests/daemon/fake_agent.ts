@@ -2,7 +2,7 @@
 import type { Backend } from "../../lib/agents/backend.ts";
 import type { AgentMessage, Outcome } from "../../lib/core/message.ts";
 import type { AgentTask } from "../../lib/core/model.ts";
-import type { Child, ChildExit, Processes, SpawnRequest } from "../../lib/core/ports.ts";
+import { type Child, type ChildExit, HostError, type Processes, type SpawnRequest } from "../../lib/core/ports.ts";
 
 export class FakeAgent implements Child {
   readonly pid: number;
@@ -84,7 +84,7 @@ export function fakeAgents(options: { refuse?: (request: SpawnRequest) => void }
       started.push(agent);
       return agent;
     },
-    run: () => Promise.reject(new Error("no commands here")),
+    run: () => Promise.reject(new HostError("not-found", "there are no commands here")),
     endMarked(prefix) {
       endedMarks.push(prefix);
       return Promise.resolve([]);

@@ -21,10 +21,12 @@ export function fakeClient(calls: Partial<WireClient> = {}): WireClient {
   return {
     name: "fake",
     workspaces: () => Promise.resolve(ok([{ id: "w", name: "mine" }])),
+    profiles: () => Promise.resolve(refused(404)),
     register: (body) =>
       Promise.resolve(ok({
         runtimes: body.runtimes.map((runtime) => ({
-          id: `${body.workspace_id}-${runtime.type}`,
+          id: `${body.workspace_id}-${runtime.profile_id ?? runtime.type}`,
+          profile_id: runtime.profile_id ?? null,
           name: runtime.name,
           provider: runtime.type,
           status: "online",
@@ -36,6 +38,7 @@ export function fakeClient(calls: Partial<WireClient> = {}): WireClient {
     recoverOrphans: () => Promise.resolve(ok({ orphaned: 0, retried: 0 })),
     claim: () => Promise.resolve(ok([])),
     prepareLease: well,
+    waitForDirectory: well,
     start: row,
     status: () => Promise.resolve(ok("running")),
     progress: well,

@@ -286,3 +286,14 @@ Deno.test("Poller asks for no task of an agent CLI that cannot be started, and o
   await w.clock.settle();
   assertEquals(w.asked.at(-1)!.runtimeIds.toSorted(), ["a", "b"]);
 });
+
+Deno.test("Poller asks for no more tasks of an agent CLI than its limit leaves room for, and for all others as before", async () => {
+  const limits = { a: 1 };
+  await using w = world(queues({ a: 3, b: 3, c: 3 }), { slots: 8, runtimes: ["a", "b", "c"], limits });
+  await w.clock.settle();
+  assertEquals(w.started.map(({ task }) => task[0]).toSorted().join(""), "abbbccc");
+  assert(w.asked.every(({ runtimeIds, maxTasks }) => !runtimeIds.includes("a") || maxTasks === 1), "asked for more");
+  w.finish(w.started.find(({ task }) => task.startsWith("a"))!.task);
+  await w.clock.settle();
+  assertEquals(w.started.filter(({ task }) => task.startsWith("a")).length, 2);
+});

@@ -3,6 +3,7 @@ import { assertEquals, assertRejects } from "@std/assert";
 import type { Runtime } from "../../lib/core/model.ts";
 import type { Random } from "../../lib/core/ports.ts";
 import type { Connection } from "../../lib/daemon/connection.ts";
+import { createProfileRuntimes } from "../../lib/daemon/profile_runtimes.ts";
 import { createRegistration, type Registration } from "../../lib/daemon/registration.ts";
 import type { WireClient } from "../../lib/wire/client.ts";
 import { FakeClock } from "../support/fake_clock.ts";
@@ -319,4 +320,90 @@ Deno.test("Registration.deregister() takes the runtimes back, and says nothing w
   w.connection.runtimes.set("c", registered("c"));
   await w.registration.deregister({ signal });
   assertEquals(asked.length, 2);
+});
+
+/** A client with one workspace whose profiles a test changes, and what was called. */
+function profileWorld(initial: readonly string[]) {
+  const calls: string[] = [];
+  const profiles = { ids: initial };
+  const { register } = fakeClient();
+  const clock = new FakeClock();
+  const log = keptLog();
+  const client = {
+    register: (body, options) => {
+      calls.push(`register ${body.runtimes.map(({ type, profile_id }) => profile_id ?? type).join(",")}`);
+      return register(body, options);
+    },
+    profiles: () =>
+      Promise.resolve(ok(profiles.ids.map((id) => ({
+        id,
+        displayName: `name ${id}`,
+        provider: "codex",
+        command: id,
+        fixedArgs: [],
+        env: {},
+        visibility: "workspace" as const,
+        enabled: true,
+      })))),
+    recoverOrphans: (id) => {
+      calls.push(`recover ${id}`);
+      return Promise.resolve(ok({ orphaned: 0, retried: 0 }));
+    },
+    deregister: (ids) => {
+      calls.push(`deregister ${ids.join(",")}`);
+      return Promise.resolve(ok({}));
+    },
+  } satisfies Partial<WireClient>;
+  const connection = fakeConnection({ client, runtimes: [], delivery: NO_DELIVERY });
+  const custom = createProfileRuntimes({
+    client: connection.client,
+    log,
+    find: (profile) => Promise.resolve({ ...runtime("codex"), profile: { id: profile.id, name: profile.displayName } }),
+  });
+  const registration = createRegistration({
+    connection,
+    profiles: custom,
+    daemonId: "d",
+    deviceName: "box",
+    version: "9.9.9",
+    clock,
+    random: RANDOM,
+    log,
+  });
+  return { calls, profiles, connection, registration };
+}
+
+Deno.test("Registration.checkProfiles() registers changed profiles, takes back dropped ones, and recovers no orphans for it", async () => {
+  const w = profileWorld(["p1"]);
+  await w.registration.offer([runtime("codex")], { signal });
+  assertEquals(w.calls.filter((call) => call.startsWith("register")), ["register codex,p1"]);
+  const recovered = w.calls.filter((call) => call.startsWith("recover")).length;
+  w.profiles.ids = ["p1", "p2"];
+  await w.registration.checkProfiles({ signal });
+  assertEquals(w.calls.filter((call) => call.startsWith("register")).at(-1), "register codex,p1,p2");
+  assertEquals([...w.connection.runtimes.values()].map(({ runtime }) => runtime.profile?.id), [undefined, "p1", "p2"]);
+  w.profiles.ids = ["p2"];
+  await w.registration.checkProfiles({ signal });
+  assertEquals(w.calls.filter((call) => call.startsWith("deregister")).length, 1);
+  assertEquals([...w.connection.runtimes.values()].map(({ runtime }) => runtime.profile?.id), [undefined, "p2"]);
+  assertEquals(w.calls.filter((call) => call.startsWith("recover")).length, recovered);
+});
+
+Deno.test("Registration.checkProfiles() does nothing when the profiles are the same", async () => {
+  const w = profileWorld(["p1"]);
+  await w.registration.offer([runtime("codex")], { signal });
+  const before = w.calls.length;
+  await w.registration.checkProfiles({ signal });
+  assertEquals(w.calls.length, before);
+});
+
+Deno.test("Registration.checkProfiles() takes back the last runtime without registering nothing", async () => {
+  const w = profileWorld(["p1"]);
+  await w.registration.offer([], { signal });
+  w.profiles.ids = [];
+  await w.registration.checkProfiles({ signal });
+  assertEquals([...w.connection.runtimes.keys()], []);
+  assertEquals(w.calls.filter((call) => call.startsWith("register")).length, 1);
+  await w.registration.checkProfiles({ signal });
+  assertEquals(w.calls.filter((call) => call.startsWith("deregister")).length, 1);
 });

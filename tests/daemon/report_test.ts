@@ -45,6 +45,17 @@ Deno.test("reportOf() lets the reason for a stop decide, whatever the agent stil
       failure_reason: "timeout",
       ...PLACE,
     }],
+    [{ kind: "silence-limit", limitMs: 1_800_000 }, FAILED, "fail", {
+      error: "The agent said nothing for 30 min and was stopped; run.silence_limit is the limit",
+      failure_reason: "agent_error.agent_timeout",
+      ...PLACE,
+    }],
+    [{ kind: "tool-limit", limitMs: 7_200_000, tool: "Bash" }, DONE, "fail", {
+      error: "The agent's tool Bash did not answer within 2 h, and the agent was stopped; run.tool_limit is the limit",
+      failure_reason: "agent_error.agent_timeout",
+      ...PLACE,
+      session_id: "s-outcome",
+    }],
     [{ kind: "shutdown" }, FAILED, "fail", {
       error: "The daemon was stopped while the task was running",
       failure_reason: "runtime_recovery",

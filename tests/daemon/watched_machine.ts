@@ -20,6 +20,8 @@ export interface MachineOptions {
   readonly programs: readonly { provider: string; command: string }[];
   readonly version?: string;
   readonly tree: Tree;
+  /** Below the root: from where the program may run newer code. */
+  readonly hints?: readonly string[];
   /** Versions below it are refused. */
   readonly minimum?: string;
 }
@@ -40,6 +42,8 @@ export class WatchedMachine implements AsyncDisposable {
   away: Promise<void> | undefined;
   /** What is on PATH when somebody asks for a CLI by its name. */
   elsewhere: Runtime | undefined;
+  /** What the program answers, where that is not in its own files. */
+  says: string | undefined;
   readonly #stop = new AbortController();
   #running: Promise<void> = Promise.resolve();
   #launching = 0;
@@ -64,6 +68,7 @@ export class WatchedMachine implements AsyncDisposable {
         hashFile: (path, limits) => (this.hashes++, fingerprints.hashFile(path, limits)),
       },
       env: () => surroundings.env(),
+      hints: () => (options.hints ?? []).map((path) => machine.at(path)),
       probe: (provider, { at }) => this.#probe(provider, at),
       agents: this.agents,
       offer: async () => {
@@ -103,6 +108,7 @@ export class WatchedMachine implements AsyncDisposable {
     const skip = (why: SkippedProvider["why"], detail: string): SkippedProvider => ({ provider, why, detail });
     if (at === undefined) return this.elsewhere ?? skip("not-found", `${provider} is not in any directory of PATH`);
     this.probes++;
+    if (this.says !== undefined) return this.#runtime(provider, at, this.says);
     const { files } = await this.machine.run(at.replace(`${this.machine.root}/`, ""));
     const texts = await Promise.all(
       files.filter(({ role }) => ROLES[role].hashed).map(({ path }) => Deno.readTextFile(path).catch(() => "")),

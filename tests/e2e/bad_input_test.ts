@@ -84,7 +84,7 @@ const OPTIONS: readonly Refusal[] = [
     args: [...RUN, "--permission", "sudo", "hi"],
     exit: EXIT_CODES.usage,
     code: "usage",
-    says: () => ["--permission sudo", "full or read-only"],
+    says: () => ["--permission sudo", "full, ask or read-only"],
   },
   ...["soon", "0s", "-5m", "90"].map((text): Refusal => ({
     what: `--time-limit ${text}`,

@@ -202,7 +202,7 @@ Deno.test("doctor looks at the machine where there is no home to be found", asyn
   await using home = await TestHome.create(compiled);
   const { code, value } = await home.json(["doctor"], { env: { DROVER_HOME: "not/absolute" } });
   assertEquals([code, value.home, value.checks[0].verdict], [EXIT_CODES.unexpected.code, null, "problem"]);
-  assertEquals(value.checks.map(({ name }: Result) => name), ["home", "agents", "PATH", "proxies"]);
+  assertEquals(value.checks.map(({ name }: Result) => name), ["home", "agents", "PATH", "proxies", "secrets"]);
 });
 
 /** The program in a mount namespace where its home has this mount option. */

@@ -286,3 +286,23 @@ Deno.test({
     assertEquals(JSON.parse(await Deno.readTextFile(join(home.home, "reload.json"))).restarts.length, 1);
   },
 });
+
+Deno.test({
+  name: "a daemon whose successor did not make it goes on with the agents it knew, and looks at them again beside that",
+  ignore: !LINUX,
+  async fn() {
+    await using it = await scene(compiled!, { "successor.holds": { action: "kill" } });
+    const { home, agent } = it;
+    await agent.install("2.0.0", { versionTakesS: 3 });
+    await logged(home, "the successor did not make it");
+    const run = await task(home, "task-a");
+    assertEquals([run.code, await agent.notes()], [0, ["task-a 2.0.0 begun", "task-a 2.0.0 done"]]);
+    const lines = (await home.log()).trim().split("\n").map((line) => JSON.parse(line));
+    const failed = lines.findIndex(({ message }) => message === "the successor did not make it, going on as before");
+    const after = lines.slice(failed).find(({ message }) => message === "registered");
+    const ms = Date.parse(after["@timestamp"]) - Date.parse(lines[failed]["@timestamp"]);
+    assertEquals(ms < 2_500, true, `${ms} ms until it was registered again`);
+    await home.json(["stop"]);
+    await empty(home);
+  },
+});

@@ -90,7 +90,7 @@ for (const form of programForms()) {
     await using home = await TestHome.create(form);
     const started = await home.drover(["start"]);
     assertEquals(started.code, 0, started.stderr);
-    assertStringIncludes(started.stdout, "waiting: no agent CLI found: install one of claude");
+    assertStringIncludes(started.stdout, "waiting: no agent CLI found: install one, claude or");
     assertStringIncludes((await home.drover(["status"])).stdout, "no agent CLI found");
     assertEquals((await home.json(["status"])).value.waitingFor[0].what, "agent-cli");
     const none = await home.json(["run", "hello"]);

@@ -129,31 +129,36 @@ for (const form of programForms()) {
     await home.assertNoProcessLeft();
   });
 
-  Deno.test(name("run in a git repository works in a worktree and names what is uncommitted"), async () => {
-    await using home = await TestHome.create(form);
-    const git = async (...args: string[]) => {
-      const config = ["-c", "user.name=t", "-c", "user.email=t@localhost", "-c", "init.defaultBranch=main"];
-      const { success, stderr } = await new Deno.Command("git", { args: [...config, ...args], cwd: home.cwd }).output();
-      assert(success, new TextDecoder().decode(stderr));
-    };
-    await git("init", "-q");
-    await Deno.writeTextFile(join(home.cwd, "a.txt"), "committed\n");
-    await git("add", "a.txt");
-    await git("commit", "-qm", "first");
-    await Deno.writeTextFile(join(home.cwd, "a.txt"), "changed\n");
-    const { code, stdout } = await home.drover(["run", "--agent", "demo", "look @demo:fast"]);
-    assertEquals(code, 0, stdout);
-    assertStringIncludes(stdout, "1 uncommitted change");
-    const [task] = (await home.json(["tasks", "list"])).value.tasks;
-    assert(task.branch_name.startsWith("drover/demo-"), task.branch_name);
-    assertEquals(await Deno.readTextFile(join(task.work_dir, "a.txt")), "committed\n");
-    assertEquals(await Deno.readTextFile(join(home.cwd, "a.txt")), "changed\n");
-    assertEquals([...Deno.readDirSync(home.cwd)].map((entry) => entry.name).sort(), [".git", "a.txt"]);
-  });
+  Deno.test(
+    name("run in a git repository works in a worktree, takes uncommitted work along, and says so"),
+    async () => {
+      await using home = await TestHome.create(form);
+      const git = async (...args: string[]) => {
+        const config = ["-c", "user.name=t", "-c", "user.email=t@localhost", "-c", "init.defaultBranch=main"];
+        const { success, stderr } = await new Deno.Command("git", { args: [...config, ...args], cwd: home.cwd })
+          .output();
+        assert(success, new TextDecoder().decode(stderr));
+      };
+      await git("init", "-q");
+      await Deno.writeTextFile(join(home.cwd, "a.txt"), "committed\n");
+      await git("add", "a.txt");
+      await git("commit", "-qm", "first");
+      await Deno.writeTextFile(join(home.cwd, "a.txt"), "changed\n");
+      const { code, stdout } = await home.drover(["run", "--agent", "demo", "look @demo:fast"]);
+      assertEquals(code, 0, stdout);
+      assertStringIncludes(stdout, "1 uncommitted change");
+      const [task] = (await home.json(["tasks", "list"])).value.tasks;
+      assert(task.branch_name.startsWith("drover/demo-"), task.branch_name);
+      assertEquals(await Deno.readTextFile(join(task.work_dir, "a.txt")), "changed\n");
+      assertEquals(await Deno.readTextFile(join(home.cwd, "a.txt")), "changed\n");
+      assertEquals([...Deno.readDirSync(home.cwd)].map((entry) => entry.name).sort(), [".git", "a.txt"]);
+    },
+  );
 
-  Deno.test(name("run --cwd works in place and read-only unless told otherwise"), async () => {
+  Deno.test(name("run --cwd works in place, as far as it is allowed to"), async () => {
     await using home = await TestHome.create(form);
-    const reading = await home.json(["run", "--agent", "demo", "--cwd", home.cwd, "@demo:fast"]);
+    const inPlace = ["run", "--agent", "demo", "--cwd", home.cwd, "@demo:fast"];
+    const reading = await home.json([...inPlace, "--permission", "read-only"]);
     assertEquals([reading.code, reading.value.task.permission, reading.value.task.work_dir], [
       0,
       "read-only",

@@ -138,3 +138,20 @@ Deno.test("Files errors say what could not be done to which file", async () => {
   await fails("not-found", `Cannot resolve ${none}`, () => files.realPath(none));
   await fails("not-found", `Cannot change the mode of ${none}`, () => files.chmod(none, 0o600));
 });
+
+Deno.test("Files overwrites the very file that is there, keeps bytes as they are, links, and sets a time", async () => {
+  await using dir = await tempDirectory();
+  const [path, other] = [dir.at("file"), dir.at("other")];
+  const bytes = new Uint8Array([0, 255, 10]);
+  await files.writeAtomic(path, bytes, { mode: 0o640 });
+  await Deno.link(path, other);
+  assertEquals(await files.readBytes(other), bytes);
+  await files.overwrite(path, bytes.subarray(0, 1));
+  assertEquals(await files.readBytes(other), bytes.subarray(0, 1));
+  assertEquals((await files.stat(path))!.mode, 0o640);
+  await assertRejects(() => files.overwrite(dir.at("none"), bytes), HostError, "Cannot write");
+  await files.symlink("file", dir.at("link"));
+  assertEquals((await files.stat(dir.at("link"), { link: true }))!.isSymlink, true);
+  await files.setModified(path, 1_000_000_000_000);
+  assertEquals((await files.stat(dir.at("link")))!.mtimeMs, 1_000_000_000_000);
+});

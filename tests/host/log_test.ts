@@ -14,6 +14,7 @@ function logsOver(written: string[] = []) {
     out: (text) => void written.push(text),
     err: (text) => void written.push(text),
     readAllInput: () => Promise.resolve(""),
+    readLine: () => Promise.resolve(undefined),
     write: () => Promise.resolve(),
   };
   return createLogs(terminal);

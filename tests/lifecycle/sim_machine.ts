@@ -182,13 +182,14 @@ export class Machine {
     const locks = [HOME.daemonLock, HOME.restartLock];
     const there = (path: string) => files.has(path) || sockets.has(path) || locks.includes(path);
     const under = (path: string) => [...files.keys(), ...sockets.keys()].filter((name) => name.startsWith(`${path}/`));
-    const write = (path: string, text: string) => {
+    const nobodyDoes = () => Promise.reject(new Error("the life cycle does without this"));
+    const write = (path: string, text: string | Uint8Array) => {
       if (this.diskFull) throw new HostError("no-space", `Cannot write ${path}: no space left`);
       // Two writers at once would each lose what the other has noted.
       if (path === HOME.lifecycle && this.holderOf(HOME.restartLock) !== process) {
         this.fail(`${process.name} wrote ${path} without the restart lock`);
       }
-      files.set(path, text);
+      files.set(path, String(text));
     };
     return {
       readText: (path) =>
@@ -198,6 +199,10 @@ export class Machine {
           return text;
         }),
       writeAtomic: (path, text) => effect("write", path, () => write(path, text)),
+      readBytes: nobodyDoes,
+      overwrite: nobodyDoes,
+      symlink: nobodyDoes,
+      setModified: nobodyDoes,
       append: (path, text) => effect("append to", path, () => write(path, (files.get(path) ?? "") + text)),
       makeDirectory: (path) => effect("make", path, () => {}),
       rename: (from, to) =>

@@ -3,7 +3,7 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { EXIT_CODES } from "../../lib/cli/exit_code.ts";
 import type { FailureReason } from "../../lib/core/failure.ts";
 import { programForms } from "../support/program.ts";
-import { ClaudeHome, spoken } from "./claude_home.ts";
+import { RealHome, spoken } from "./real_home.ts";
 
 /** What a scenario of the fake model ends in, and the messages that come before. */
 const FAILURES: Record<string, { reason: FailureReason; says: string; kinds: string[] }> = {
@@ -20,7 +20,7 @@ for (const form of programForms()) {
   Deno.test(
     name("each way the provider fails has its reason, its words, and the exit code of a failed task"),
     async () => {
-      await using claude = await ClaudeHome.create(form);
+      await using claude = await RealHome.create("claude", form);
       const daemon = await claude.daemon();
       await Promise.all(
         Object.entries(FAILURES).map(async ([scenario, { reason, says, kinds }]) => {
@@ -37,7 +37,7 @@ for (const form of programForms()) {
   );
 
   Deno.test(name("a run that failed half way has used tokens, and can be resumed"), async () => {
-    await using claude = await ClaudeHome.create(form);
+    await using claude = await RealHome.create("claude", form);
     const failed = await claude.run("first part @fake:midfail");
     assertEquals(failed.code, EXIT_CODES.taskFailed.code);
     assertEquals(failed.task.usage.map((usage) => usage.output_tokens), [50]);
@@ -51,7 +51,7 @@ for (const form of programForms()) {
   Deno.test(
     name("a task over its time limit fails with timeout, its next attempt too, and no process is left"),
     async () => {
-      await using claude = await ClaudeHome.create(form);
+      await using claude = await RealHome.create("claude", form);
       const { code, task } = await claude.run("think for ever @fake:sleep", ["--scratch", "--time-limit", "2s"]);
       assertEquals([code, task.status, task.failure_reason], [EXIT_CODES.taskFailed.code, "failed", "timeout"]);
       assertStringIncludes(task.error ?? "", "2 s");
@@ -70,7 +70,7 @@ for (const form of programForms()) {
   Deno.test(
     name("an answer that stops in the middle is ended at the time limit, and the provider sees it"),
     async () => {
-      await using claude = await ClaudeHome.create(form);
+      await using claude = await RealHome.create("claude", form);
       const { code, task } = await claude.run("talk @fake:stall", ["--scratch", "--time-limit", "1s"]);
       assertEquals([code, task.failure_reason], [EXIT_CODES.taskFailed.code, "timeout"]);
       await claude.llm.waitFor((request) => request.asked?.scenario === "stall" && request.aborted);
@@ -80,7 +80,7 @@ for (const form of programForms()) {
 }
 
 Deno.test("without a login the task fails for want of access, in the words of the CLI", async () => {
-  await using claude = await ClaudeHome.create(programForms().at(-1)!);
+  await using claude = await RealHome.create("claude", programForms().at(-1)!);
   const { code, task } = await claude.run("hello", ["--scratch"], { env: { ANTHROPIC_API_KEY: "" } });
   assertEquals([code, task.failure_reason], [EXIT_CODES.taskFailed.code, "agent_error.provider_auth_or_access"]);
   assertStringIncludes(task.error ?? "", "Not logged in");
@@ -88,7 +88,7 @@ Deno.test("without a login the task fails for want of access, in the words of th
 });
 
 Deno.test("a provider that cannot be reached is a network failure, which is tried again and said so", async () => {
-  await using claude = await ClaudeHome.create(programForms().at(-1)!);
+  await using claude = await RealHome.create("claude", programForms().at(-1)!);
   // Nobody listens on a port that was free a moment ago.
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = listener.addr as Deno.NetAddr;

@@ -3,8 +3,8 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { join } from "@std/path";
 import { SCENARIOS } from "../support/fake_llm.ts";
 import { programForms } from "../support/program.ts";
-import { ClaudeHome, type Said, spoken } from "./claude_home.ts";
 import { realCliVersion } from "./install.ts";
+import { RealHome, type Said, spoken } from "./real_home.ts";
 
 /** What a model may try that was told it can only read: tools that were never offered to it among them. */
 const TRESPASS = [
@@ -24,7 +24,7 @@ for (const form of programForms()) {
   const name = (sentence: string) => `[${form.kind}] ${sentence}`;
 
   Deno.test(name("drover agents shows claude in the version that it has"), async () => {
-    await using claude = await ClaudeHome.create(form);
+    await using claude = await RealHome.create("claude", form);
     const { agents } = await claude.json(["agents"]);
     const found = agents.map((agent: Record<string, string>) => [agent.provider, agent.version, agent.executable]);
     assertEquals(found[0], ["claude", realCliVersion("claude"), join(claude.home.bin, "claude")]);
@@ -35,7 +35,7 @@ for (const form of programForms()) {
   Deno.test(
     name("a task with a tool call: messages in order, the result reaches the model, usage is kept"),
     async () => {
-      await using claude = await ClaudeHome.create(form);
+      await using claude = await RealHome.create("claude", form);
       const { code, task, messages } = await claude.run("please run it @fake:think");
       assertEquals([code, task.status, task.output], [0, "completed", "Thought and done."], task.error ?? "");
       assertEquals(kinds(messages), ["thinking", "tool_use", "tool_result", "thinking", "text"]);
@@ -59,7 +59,7 @@ for (const form of programForms()) {
   Deno.test(
     name("parallel and failing tool calls keep their ids, and a failing tool does not fail the task"),
     async () => {
-      await using claude = await ClaudeHome.create(form);
+      await using claude = await RealHome.create("claude", form);
       const daemon = await claude.daemon();
       const [parallel, failing] = await Promise.all([claude.run("go @fake:parallel"), claude.run("go @fake:toolfail")]);
       assertEquals([parallel.code, failing.code], [0, 0], await claude.home.log());
@@ -76,7 +76,7 @@ for (const form of programForms()) {
   );
 
   Deno.test(name("what the agent writes is in the work directory"), async () => {
-    await using claude = await ClaudeHome.create(form);
+    await using claude = await RealHome.create("claude", form);
     const { code, task } = await claude.run("please @fake:write");
     assertEquals([code, task.permission], [0, "full"]);
     assertEquals(await Deno.readTextFile(join(task.work_dir!, "hello.txt")), "hello from fake-llm\n");
@@ -86,7 +86,7 @@ for (const form of programForms()) {
   Deno.test(
     name("run --resume goes on in the same session and directory, and the model sees the earlier turn"),
     async () => {
-      await using claude = await ClaudeHome.create(form);
+      await using claude = await RealHome.create("claude", form);
       const first = await claude.run("remember the number 4711 @fake:default");
       assertEquals(first.code, 0, first.task.error ?? "");
       const second = await claude.run("which number was it? @fake:text", ["--resume", first.task.id.slice(0, 8)]);
@@ -105,7 +105,7 @@ for (const form of programForms()) {
 
   Deno.test(name("read-only: nothing is changed, whatever the model tries, and the task ends"), async () => {
     const trespass = [...TRESPASS, { text: "I looked." }];
-    await using claude = await ClaudeHome.create(form, { scenarios: { ...SCENARIOS, trespass } });
+    await using claude = await RealHome.create("claude", form, { scenarios: { ...SCENARIOS, trespass } });
     const { cwd } = claude.home;
     await Deno.writeTextFile(join(cwd, "kept.txt"), "kept\n");
     const { code, task, messages } = await claude.run("look @fake:trespass", ["--cwd", cwd]);
@@ -122,7 +122,7 @@ for (const form of programForms()) {
   });
 
   Deno.test(name("read-only: the directory's own hooks do not run, which they do with full permission"), async () => {
-    await using claude = await ClaudeHome.create(form);
+    await using claude = await RealHome.create("claude", form);
     const { cwd } = claude.home;
     await Deno.mkdir(join(cwd, ".claude"));
     const hooks = { UserPromptSubmit: [{ hooks: [{ type: "command", command: "touch hooked.txt" }] }] };
@@ -134,7 +134,7 @@ for (const form of programForms()) {
   });
 
   Deno.test(name("a prompt of a megabyte through standard input reaches the model whole"), async () => {
-    await using claude = await ClaudeHome.create(form);
+    await using claude = await RealHome.create("claude", form);
     const line = "Größe zählt – every line counts, and each is a little longer than the last.\n";
     const prompt = `@fake:text begin\n${line.repeat(13_500)}the very end`;
     assert(new TextEncoder().encode(prompt).length > 1_000_000);

@@ -5,7 +5,7 @@ import { EXIT_CODES } from "../../lib/cli/exit_code.ts";
 import { eventually } from "../support/drover.ts";
 import { SCENARIOS } from "../support/fake_llm.ts";
 import { programForms } from "../support/program.ts";
-import { ClaudeHome } from "./claude_home.ts";
+import { RealHome } from "./real_home.ts";
 
 /** From the word to the last process: the agent's own clean-up, and the patience with what ignores it. */
 const GONE_MS = 10_000;
@@ -19,10 +19,10 @@ for (const form of programForms()) {
       name: name(`tasks cancel while a tool runs (${scenario}) ends the agent and the tool in a session of its own`),
       ignore: Deno.build.os !== "linux",
       fn: async () => {
-        await using claude = await ClaudeHome.create(form);
+        await using claude = await RealHome.create("claude", form);
         const daemon = await claude.daemon();
         const run = claude.spawnRun(`wait @fake:${scenario}`);
-        await claude.toolRuns();
+        await toolRunsApart(claude);
         const [task] = await claude.tasks();
         assertEquals(task?.status, "running");
         const since = Date.now();
@@ -42,7 +42,7 @@ for (const form of programForms()) {
     Deno.test(
       name(`SIGTERM to run while the model is silent (${scenario}) cancels the task, and the agent hangs up`),
       async () => {
-        await using claude = await ClaudeHome.create(form);
+        await using claude = await RealHome.create("claude", form);
         const run = claude.spawnRun(`wait @fake:${scenario}`);
         await claude.llm.waitFor((request) => request.asked?.scenario === scenario, { timeoutMs: 30_000 });
         run.kill("SIGTERM");
@@ -57,7 +57,7 @@ for (const form of programForms()) {
   }
 
   Deno.test(name("several signals at once end run and cancel its task, and nothing is tried again"), async () => {
-    await using claude = await ClaudeHome.create(form);
+    await using claude = await RealHome.create("claude", form);
     const run = claude.spawnRun("wait @fake:hang");
     await claude.llm.waitFor((request) => request.asked?.scenario === "hang", { timeoutMs: 30_000 });
     run.kill("SIGINT");
@@ -74,10 +74,10 @@ for (const form of programForms()) {
     name: name("after kill -9 of the daemon the next one ends agent and tool, and attempt 2 resumes the session"),
     ignore: Deno.build.os !== "linux",
     fn: async () => {
-      await using claude = await ClaudeHome.create(form);
+      await using claude = await RealHome.create("claude", form);
       const daemon = await claude.daemon();
       const run = claude.spawnRun("start the watch @fake:sleep");
-      await claude.toolRuns();
+      await toolRunsApart(claude);
       const left = [...await claude.pidsOf("claude"), ...await claude.pidsOf("tail")];
       assertEquals(left.length, 2);
       await daemon.kill();
@@ -112,7 +112,7 @@ for (const form of programForms()) {
       const background = [{ shell: "setsid tail -f /dev/null >/dev/null 2>&1 </dev/null & echo left" }, {
         text: "Bye.",
       }];
-      await using claude = await ClaudeHome.create(form, { scenarios: { ...SCENARIOS, background } });
+      await using claude = await RealHome.create("claude", form, { scenarios: { ...SCENARIOS, background } });
       const { code, task, messages } = await claude.run("leave something @fake:background");
       assertEquals([code, task.output], [0, "Bye."], task.error ?? "");
       assertStringIncludes(messages.find(({ type }) => type === "tool_result")?.output ?? "", "left");
@@ -120,6 +120,20 @@ for (const form of programForms()) {
       await claude.home.assertNoProcessLeft();
     },
   });
+}
+
+/** Waits until the tool runs, which must not be in the agent's own session: a group's end would reach it. */
+async function toolRunsApart(claude: RealHome): Promise<void> {
+  await claude.toolRuns();
+  const [tool, agent] = await Promise.all([claude.pidsOf("tail"), claude.pidsOf("claude")]);
+  const sessions = await Promise.all([...agent, ...tool].map(sessionOf));
+  assertEquals(new Set(sessions).size, sessions.length, `sessions of ${agent} and ${tool}: ${sessions}`);
+}
+
+/** The kernel's session of a process; -1 for one that is gone. */
+async function sessionOf(pid: number): Promise<number> {
+  const stat = await Deno.readTextFile(`/proc/${pid}/stat`).catch(() => "");
+  return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[3] ?? -1);
 }
 
 /** Rejects when it is not over in time, so that what hangs shows as a failure and is ended with its home. */

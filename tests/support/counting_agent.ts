@@ -13,11 +13,14 @@ export class CountingAgent {
     this.#go = join(home.root, "go");
   }
 
-  /** Puts the CLI there, or another version of it. A task whose prompt says `hold` waits for `release()`. */
-  async install(version: string): Promise<void> {
+  /**
+   * Puts the CLI there, or another version of it, which may be slow to say so. A task whose prompt says `hold` waits for
+   * `release()`.
+   */
+  async install(version: string, { versionTakesS = 0 } = {}): Promise<void> {
     await this.#home.script(
       "llm",
-      `[ "$1" = --version ] && { echo "llm, version ${version}"; exit; }
+      `[ "$1" = --version ] && { sleep ${versionTakesS}; echo "llm, version ${version}"; exit; }
 prompt="$* $(cat)"
 name=$(echo "$prompt" | grep -o 'task-[a-z0-9]*' | head -n 1)
 echo "$name ${version} begun" >> '${this.#notes}'

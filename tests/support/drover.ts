@@ -96,7 +96,9 @@ export class TestHome implements AsyncDisposable {
   /** The same with `--json`: the one object on stdout, or the error's on stderr. */
   // deno-lint-ignore no-explicit-any
   async json(args: readonly string[], options: CommandOptions = {}): Promise<{ code: number; value: any }> {
-    const outcome = await this.drover([...args, "--json"], options);
+    // What follows two dashes is not drover's.
+    const end = args.includes("--") ? args.indexOf("--") : args.length;
+    const outcome = await this.drover([...args.slice(0, end), "--json", ...args.slice(end)], options);
     const text = outcome.stdout.trim() || outcome.stderr.trim().split("\n").at(-1) || "";
     try {
       return { code: outcome.code, value: JSON.parse(text) };

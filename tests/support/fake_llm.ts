@@ -4,7 +4,10 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { deadline, delay } from "@std/async";
 import { ANTHROPIC } from "./fake_llm_anthropic.ts";
+import { CHAT } from "./fake_llm_chat.ts";
 import type { Dialect } from "./fake_llm_dialect.ts";
+import { GEMINI } from "./fake_llm_gemini.ts";
+import { RESPONSES } from "./fake_llm_responses.ts";
 import {
   callsOf,
   locate,
@@ -19,7 +22,15 @@ import {
 export { SCENARIOS, type Scenarios, type Step } from "./fake_llm_script.ts";
 
 /** The wire formats it speaks, tried in this order. */
-const DIALECTS: readonly Dialect[] = [ANTHROPIC];
+const DIALECTS: readonly Dialect[] = [ANTHROPIC, RESPONSES, CHAT, GEMINI];
+
+/** What `GET …/models` lists, in the members that any of the formats looks for. */
+const MODELS = {
+  object: "list",
+  data: [{ id: "fake-model", object: "model", type: "model", display_name: "Fake", created: 1_700_000_000 }],
+  has_more: false,
+  models: [],
+};
 
 /** Tokens of every answer whose step says nothing else. */
 const USAGE = { input: 1000, output: 50, cached: 200, cacheWrite: 30 };
@@ -28,6 +39,8 @@ const USAGE = { input: 1000, output: 50, cached: 200, cacheWrite: 30 };
 export interface FakeRequest {
   readonly method: string;
   readonly path: string;
+  /** What the client calls itself, with its version. */
+  readonly client: string;
   /** What was answered; 0 while nothing is, and for ever after `hang`. */
   status: number;
   /** The client hung up before the answer was complete. */
@@ -139,7 +152,8 @@ class Server implements FakeLlm {
     const method = request.method ?? "";
     const path = new URL(request.url ?? "/", this.url).pathname;
     const dialect = DIALECTS.find((other) => other.wants(path));
-    const entry: FakeRequest = { method, path, status: 0, aborted: false };
+    const client = request.headers["user-agent"] ?? "";
+    const entry: FakeRequest = { method, path, client, status: 0, aborted: false };
     const gone = new AbortController();
     response.on("close", () => {
       if (response.writableEnded) return;
@@ -153,6 +167,8 @@ class Server implements FakeLlm {
         await this.#answer(dialect, JSON.parse(body), { entry, response, gone: gone.signal });
       } else if (dialect && method === "POST") {
         this.#send({ entry, response }, 200, dialect.tokenCount(100));
+      } else if (method === "GET" && /\/models(?:\/|$)/.test(path)) {
+        this.#send({ entry, response }, 200, MODELS);
       } else if (method === "HEAD" || path === "/") {
         this.#send({ entry, response }, 200, "");
       } else {
@@ -168,10 +184,9 @@ class Server implements FakeLlm {
   // deno-lint-ignore no-explicit-any
   async #answer(dialect: Dialect, body: any, exchange: Exchange & { gone: AbortSignal }): Promise<void> {
     const { entry, response, gone } = exchange;
-    const { turns, tools, stream, schema } = dialect.read(body);
+    const { turns, tools, stream, schema, model = String(body.model ?? "fake-model") } = dialect.read(body, entry.path);
     const place = locate(turns, this.#scenarios);
     const side = tools.length === 0;
-    const model = String(body.model ?? "fake-model");
     entry.asked = {
       dialect: dialect.name,
       model,
@@ -192,6 +207,7 @@ class Server implements FakeLlm {
     const sideText = schema ? JSON.stringify(synthesize(schema)) : "fake title";
     const step: Step = side ? { text: sideText } : place.step;
     if (step.delayMs) await delay(step.delayMs, { signal: gone });
+    await step.until;
     if (step.hang) return;
     if (step.status && this.#stillFails(place)) {
       return refuse(step.status, step.message ?? `Scripted error ${step.status}`, step.headers);
@@ -217,7 +233,8 @@ class Server implements FakeLlm {
     for (const [index, { event, data }] of events.entries()) {
       if (index === step.dropAfter) return void response.destroy();
       if (index === step.stallAfter) return;
-      await write(response, `${event ? `event: ${event}\n` : ""}data: ${JSON.stringify(data)}\n\n`);
+      const text = typeof data === "string" ? data : JSON.stringify(data);
+      await write(response, `${event ? `event: ${event}\n` : ""}data: ${text}\n\n`);
       if (step.chunkMs) await delay(step.chunkMs, { signal: gone });
     }
     response.end();

@@ -1,6 +1,6 @@
 /** The Anthropic Messages format, for the fake model. */
 import type { Dialect, Reply, StreamEvent } from "./fake_llm_dialect.ts";
-import { words } from "./fake_llm_dialect.ts";
+import { argumentsOf, halves, textOf, words } from "./fake_llm_dialect.ts";
 import { type Conversation, MARK, type Schema, type Turn } from "./fake_llm_script.ts";
 
 type Content = string | readonly Block[];
@@ -65,11 +65,6 @@ function read(body: Body): Conversation {
   };
 }
 
-function textOf(content: Content): string {
-  if (typeof content === "string") return content;
-  return content.map((block) => block.text ?? "").filter(Boolean).join("\n");
-}
-
 function write(reply: Reply): { events: StreamEvent[]; body: unknown } {
   const { input, output, cached, cacheWrite } = reply.usage;
   const usage = {
@@ -108,10 +103,7 @@ function write(reply: Reply): { events: StreamEvent[]; body: unknown } {
   }
   for (const call of reply.calls) {
     const start = { type: "tool_use", id: reply.id("toolu"), name: call.name };
-    const json = JSON.stringify(call.args);
-    // In two pieces, as a real model's arguments come in pieces that are no JSON by themselves.
-    const halves = [json.slice(0, json.length >> 1), json.slice(json.length >> 1)];
-    const deltas = halves.map((partial_json) => ({ type: "input_json_delta", partial_json }));
+    const deltas = halves(argumentsOf(call)).map((partial_json) => ({ type: "input_json_delta", partial_json }));
     block({ ...start, input: {} }, deltas, { ...start, input: call.args });
   }
   const stop_reason = reply.calls.length > 0 ? "tool_use" : "end_turn";

@@ -26,6 +26,8 @@ export interface Step {
   /** Milliseconds before the headers, and between chunks. */
   readonly delayMs?: number;
   readonly chunkMs?: number;
+  /** Answers only when this is settled. */
+  readonly until?: Promise<unknown>;
   /** Accepts the request and never answers. */
   readonly hang?: true;
   /** Sends so many chunks and then nothing more on an open connection, or breaks it. */
@@ -78,6 +80,8 @@ export interface Conversation {
   readonly stream: boolean;
   /** The JSON schema the answer must have, if the client demands one. */
   readonly schema?: Schema;
+  /** Where it is not a member of the body. */
+  readonly model?: string;
 }
 
 export interface Turn {
@@ -89,6 +93,9 @@ export interface Tool {
   readonly name: string;
   /** Missing for a tool that the model's server would run itself. */
   readonly schema?: Schema;
+  /** Takes one text instead of arguments. */
+  readonly freeform?: true;
+  readonly namespace?: string;
 }
 
 export interface Schema {
@@ -106,7 +113,9 @@ export interface Schema {
 
 export interface Call {
   readonly name: string;
-  readonly args: Readonly<Record<string, unknown>>;
+  /** A text for a freeform tool. */
+  readonly args: Readonly<Record<string, unknown>> | string;
+  readonly namespace?: string;
 }
 
 /** Where in which scenario a request is. */
@@ -198,30 +207,61 @@ function callOf(
   part: Pick<Step, "shell" | "write" | "tool" | "args">,
   tools: readonly Tool[],
 ): Call | string | undefined {
-  if (part.tool !== undefined) return { name: part.tool, args: part.args ?? {} };
-  if (part.shell !== undefined) return fit(SHELL_TOOLS, tools, [[SHELL_KEYS, part.shell]]);
-  if (part.write) return fit(WRITE_TOOLS, tools, [[PATH_KEYS, part.write.path], [BODY_KEYS, part.write.content]]);
-  return undefined;
+  if (part.tool !== undefined) {
+    const namespace = tools.find(({ name }) => name === part.tool)?.namespace;
+    return { name: part.tool, args: part.args ?? {}, namespace };
+  }
+  if (part.shell !== undefined) return shellCall(part.shell, tools) ?? missing(SHELL_TOOLS, tools);
+  if (part.write === undefined) return undefined;
+  const { path, content } = part.write;
+  return fit(WRITE_TOOLS, tools, [[PATH_KEYS, path], [BODY_KEYS, content]]) ?? patchCall(path, content, tools) ??
+    shellCall(`printf %s ${quoted(content)} > ${quoted(path)}`, tools) ?? missing(WRITE_TOOLS, tools);
 }
 
 const SHELL_KEYS = ["command", "cmd", "script", "input"];
 const PATH_KEYS = ["file_path", "filePath", "absolute_path", "path", "filename"];
 const BODY_KEYS = ["content", "contents", "file_text", "text"];
 
+function shellCall(command: string, tools: readonly Tool[]): Call | undefined {
+  const code = `const r = await tools.exec_command({cmd: ${
+    JSON.stringify(command)
+  }});\ntext(r.output ?? JSON.stringify(r));`;
+  return fit(SHELL_TOOLS, tools, [[SHELL_KEYS, command]]) ?? freeform("exec", tools, code);
+}
+
+/** Codex changes files by patches, given as such or, to models that write programs, from within one. */
+function patchCall(path: string, content: string, tools: readonly Tool[]): Call | undefined {
+  const lines = content.replace(/\n$/, "").split("\n").map((line) => `+${line}\n`);
+  const patch = `*** Begin Patch\n*** Add File: ${path}\n${lines.join("")}*** End Patch\n`;
+  const code = `text(await tools.apply_patch(${JSON.stringify(patch)}));`;
+  return freeform("apply_patch", tools, patch) ?? freeform("exec", tools, code);
+}
+
+function freeform(name: string, tools: readonly Tool[], text: string): Call | undefined {
+  const tool = tools.find((other) => other.freeform && other.name === name);
+  return tool && { name, args: text, namespace: tool.namespace };
+}
+
 function fit(
   names: readonly string[],
   tools: readonly Tool[],
   values: readonly (readonly [keys: readonly string[], value: string])[],
-): Call | string {
+): Call | undefined {
   const tool = names.flatMap((name) => tools.filter((other) => other.schema && other.name.toLowerCase() === name))[0];
-  if (!tool) {
-    return `The client offers none of ${names.join(", ")}, but ${tools.map(({ name }) => name).join(", ")}`;
-  }
+  if (!tool) return undefined;
   const args = synthesize({ ...tool.schema, type: "object" }) as Record<string, unknown>;
   const properties = tool.schema?.properties ?? {};
   for (const [keys, value] of values) {
     const key = keys.find((name) => properties[name]) ?? keys[0] ?? "";
     args[key] = properties[key]?.type === "array" ? ["bash", "-lc", value] : value;
   }
-  return { name: tool.name, args };
+  return { name: tool.name, args, namespace: tool.namespace };
+}
+
+function missing(names: readonly string[], tools: readonly Tool[]): string {
+  return `The client offers none of ${names.join(", ")}, but ${tools.map(({ name }) => name).join(", ")}`;
+}
+
+function quoted(text: string): string {
+  return `'${text.replaceAll("'", "'\\''")}'`;
 }

@@ -67,6 +67,36 @@ const CALLS: Record<Exclude<keyof WireClient, "name">, Row> = {
     value: [{ id: "w", name: "mine" }],
     deadlineMs: 15_000,
   },
+  profiles: {
+    call: (client, waiting) => client.profiles("w", waiting),
+    sends: ["GET", "/api/daemon/workspaces/w/runtime-profiles", undefined],
+    answer: json({
+      workspace_id: "w",
+      runtime_profiles: [
+        {
+          id: "p",
+          display_name: "House",
+          protocol_family: "codex",
+          command_name: "acme",
+          fixed_args: ["--x"],
+          enabled: true,
+        },
+        { id: "off", display_name: "Off", protocol_family: "codex", command_name: "acme", enabled: false },
+        { id: "blank", display_name: "Blank", protocol_family: "codex", command_name: " ", enabled: true },
+      ],
+    }),
+    value: [{
+      id: "p",
+      displayName: "House",
+      provider: "codex",
+      command: "acme",
+      fixedArgs: ["--x"],
+      env: {},
+      visibility: "workspace",
+      enabled: true,
+    }],
+    deadlineMs: 30_000,
+  },
   register: {
     call: (client, waiting) => client.register(REGISTER, waiting),
     sends: ["POST", "/api/daemon/register", REGISTER],
@@ -126,6 +156,13 @@ const CALLS: Record<Exclude<keyof WireClient, "name">, Row> = {
     sends: ["GET", "/api/daemon/tasks/t/status", undefined],
     answer: json({ status: "running" }),
     value: "running",
+    deadlineMs: 5_000,
+  },
+  waitForDirectory: {
+    call: (client, waiting) => client.waitForDirectory("t", "dir (held by task 1)", waiting),
+    sends: ["POST", "/api/daemon/tasks/t/wait-local-directory", { reason: "dir (held by task 1)" }],
+    answer: json({ id: "t", status: "waiting_local_directory" }),
+    value: undefined,
     deadlineMs: 5_000,
   },
   progress: {

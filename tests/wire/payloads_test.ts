@@ -37,6 +37,7 @@ const LEAST: Partial<Record<keyof typeof payloads, [least: unknown, read: unknow
     prior_work_dir: "",
     prompt: "",
     permission: "full",
+    sandbox: false,
     time_limit_ms: 0,
   }],
   TaskRow: [{}, { id: "", status: "" }],
@@ -108,7 +109,15 @@ Deno.test("ClaimedTask takes a broken agent, directory or permission as absent",
   assertEquals(payloads.ClaimedTask.parse({ id: "t", agent: "bot" }).agent, null);
   const agent =
     payloads.ClaimedTask.parse({ id: "t", agent: { id: "a", custom_env: { A: 1 }, custom_args: "x" } }).agent;
-  assertEquals(agent, { id: "a", name: "", instructions: "", model: "", custom_env: null, custom_args: null });
+  assertEquals(agent, {
+    id: "a",
+    name: "",
+    instructions: "",
+    model: "",
+    thinking_level: "",
+    custom_env: null,
+    custom_args: null,
+  });
 });
 
 Deno.test("ClaimedTask keeps a claim as a server sends it", () => {

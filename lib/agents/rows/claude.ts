@@ -66,6 +66,10 @@ export const CLAUDE: RowOf<"claude-stream-json"> = {
   login: {
     variables: ["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"],
     files: ["$CLAUDE_CONFIG_DIR/.credentials.json", ".claude/.credentials.json"],
+    // Knows of the keychain, other clouds and helpers for keys as well.
+    status: ["auth", "status"],
+    statusSince: "2.1.327",
+    loggedOut: '"loggedIn": false',
     how: "claude /login",
   },
   usage: "stream",

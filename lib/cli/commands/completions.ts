@@ -19,7 +19,6 @@ const SHELLS: Readonly<Record<string, (places: readonly Place[]) => string>> = {
 
 export const completions: Command = {
   name: "completions",
-  summary: "print a script that completes drover's commands in bash, zsh or fish",
   operands: Object.keys(SHELLS).join("|"),
   minOperands: 1,
   maxOperands: 1,
@@ -50,8 +49,6 @@ const MAX_TASKS = 50;
 /** What the scripts ask for while somebody types: a word and what it is on each line, or nothing at all. */
 export const completeListed: Command = {
   name: "__complete",
-  summary: "the words that depend on what is there",
-  hidden: true,
   options: [],
   async run(context) {
     const listed = LISTED.find((what) => what === context.args.positional[0]);
@@ -73,6 +70,15 @@ const LISTS: Readonly<Record<Listed, (context: CommandContext) => Promise<[word:
     using session = await openUserSession(context.host, context.home());
     const agents = await session?.agents() ?? [];
     return agents.map(({ name }) => [name, "agent"]);
+  },
+  async runtimes(context) {
+    using session = await openUserSession(context.host, context.home());
+    const profiles = await session?.profiles() ?? [];
+    return profiles.map(({ display_name, protocol_family }) => [display_name, protocol_family]);
+  },
+  async providers() {
+    const { PROVIDERS } = await import("../../app/runtime_profiles.ts");
+    return PROVIDERS.map(({ provider, title }) => [provider, title]);
   },
   async profiles(context) {
     const profiles = await listProfiles(context.host, context.home());

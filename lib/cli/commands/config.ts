@@ -13,7 +13,6 @@ const KEYS = `KEY is one of ${SETTING_NAMES.map((name) => rowOf(name).key).join(
 
 export const configList: Command = {
   name: "config list",
-  summary: "show every setting, its value, and where that comes from",
   options: [],
   details: `
 A variable in the environment comes before config.json, and that before the default. Options of start, daemon and run
@@ -44,7 +43,6 @@ come before all of them and are not shown here.`,
 
 export const configGet: Command = {
   name: "config get",
-  summary: "print the value of one setting",
   ...KEY,
   options: [],
   details: KEYS,
@@ -62,7 +60,6 @@ export const configGet: Command = {
 
 export const configSet: Command = {
   name: "config set",
-  summary: "put a setting into config.json",
   operands: "KEY VALUE",
   minOperands: 2,
   maxOperands: 2,
@@ -82,10 +79,16 @@ export const configSet: Command = {
       });
     }
     const value = row.write(wanted);
-    const status = await setInConfigFile(host, home, { key, value, same: (held) => row.parse(held) === wanted });
+    const same = (held: unknown) => {
+      const parsed = row.parse(held);
+      return parsed !== undefined && row.write(parsed) === value;
+    };
+    const status = await setInConfigFile(host, home, { key, value, same });
     const hiddenBy = hidingVariable(context, name);
     output.result({ status, key, value, hiddenBy, takesEffect: "next-start", file: home.config }, () => {
-      output.line(status === "set" ? `${key} is ${value} now. ${NEXT_START}` : `${key} was ${value} already`);
+      output.line(
+        status === "set" ? `${key} is ${shown(value)} now. ${NEXT_START}` : `${key} was ${shown(value)} already`,
+      );
       if (hiddenBy) output.line(paint.yellow(`Here the variable ${hiddenBy} is set and comes before config.json`));
     });
     return EXIT_CODES.ok.code;
@@ -94,7 +97,6 @@ export const configSet: Command = {
 
 export const configUnset: Command = {
   name: "config unset",
-  summary: "take a setting out of config.json",
   ...KEY,
   options: [],
   details: `${KEYS}\n${NEXT_START}.`,
@@ -146,7 +148,7 @@ function view({ host }: CommandContext, name: keyof Settings, file: Readonly<Rec
 }
 
 function shown(value: unknown): string {
-  return typeof value === "string" ? value : JSON.stringify(value);
+  return typeof value === "string" && value !== "" ? value : JSON.stringify(value);
 }
 
 function mending({ source, key, variable }: SettingView): string {

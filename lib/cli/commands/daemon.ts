@@ -6,7 +6,6 @@ import { runSupervised, supervisedBy } from "./daemon_supervised.ts";
 
 export const daemon: Command = {
   name: "daemon",
-  summary: "run the daemon in the foreground: find agents, register them, run tasks",
   options: [
     { name: "max-concurrent-tasks", value: "N", summary: "how many tasks run at once, 1 to 64 (default 4)" },
     { name: "log-level", value: "LEVEL", summary: "debug, info, warning or error (default info)" },

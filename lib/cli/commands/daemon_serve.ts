@@ -6,6 +6,7 @@ import { BUILD } from "../../core/build_info.ts";
 import type { Settings } from "../../core/config.ts";
 import { DroverError } from "../../core/drover_error.ts";
 import { NONCE_VARIABLE, type SupervisorKind } from "../../core/launch.ts";
+import type { Runtime } from "../../core/model.ts";
 import type { Ending } from "../../core/phase.ts";
 import { readLifecycle } from "../../lifecycle/lifecycle_file.ts";
 import type { CommandContext } from "../command.ts";
@@ -67,8 +68,9 @@ export async function serve(context: CommandContext, serving: Serving): Promise<
     if (outcome.kind === "up") context.output.note(`drover: pid ${outcome.hello.pid} goes on from here`);
     if (outcome.kind !== "failed") return EXIT_CODES.ok.code;
     // What is written down stays so until we serve again: should we fail, too, the next command starts a daemon.
+    const { daemon: { runtimes: known } } = holder;
     await holder.daemon.handOffFailed();
-    holder = await open(context, { settings, serving, handOff });
+    holder = await open(context, { settings, serving, handOff, known });
     signals.holder = holder;
     host.logs.getLogger("reload").error("the successor did not make it, going on as before", { why: outcome.why });
     const serves = await begin(context, { holder, signals });
@@ -79,7 +81,12 @@ export async function serve(context: CommandContext, serving: Serving): Promise<
 
 async function open(
   { host, home, args, argv }: CommandContext,
-  { settings, serving, handOff }: { settings: Settings; serving: Serving; handOff: HandOff },
+  { settings, serving, handOff, known }: {
+    settings: Settings;
+    serving: Serving;
+    handOff: HandOff;
+    known?: readonly Runtime[];
+  },
 ): Promise<Holder> {
   const { openHolder } = await import("../../app/daemon_host.ts");
   return await openHolder(host, home(), {
@@ -89,6 +96,7 @@ async function open(
     logToStderr: !args.switches.has("quiet"),
     supervisor: serving.supervisor,
     handOff,
+    ...(known ? { known } : {}),
   });
 }
 

@@ -3,8 +3,6 @@ import type { Command } from "../command.ts";
 
 export const demoAgent: Command = {
   name: "__demo-agent",
-  summary: "the demo agent",
-  hidden: true,
   options: [],
   async run({ host, args }) {
     const { demoAgentProcess } = await import("../../app/demo.ts");

@@ -9,7 +9,6 @@ import { paint, plain } from "../output.ts";
 
 export const doctor: Command = {
   name: "doctor",
-  summary: "check the home, the daemon, the settings and the agent CLIs, and say what to do",
   options: [{ name: "verbose", short: "v", summary: "also every file of the home, and what lies behind each finding" }],
   details: `
 Changes nothing: what the file system of the home can do is tried in a directory of its own in there, which is removed

@@ -35,7 +35,6 @@ const SAID = {
 
 export const start: Command = {
   name: "start",
-  summary: "start the daemon in the background; it is ready when this returns",
   options: [
     ...START_OPTIONS,
     { name: "force", summary: "try at once although the last starts failed" },
@@ -70,7 +69,6 @@ while (exit code 10) until the program or config.json changes; --force tries at 
 
 export const stop: Command = {
   name: "stop",
-  summary: "stop the daemon; running tasks may finish first",
   options: STOP_OPTIONS,
   details: `
 Takes no new tasks and waits for the running ones, 60 s unless told otherwise. Past that it exits with code 8,
@@ -93,7 +91,6 @@ lists what still runs, and the daemon goes on draining: drover drain --cancel ta
 
 export const restart: Command = {
   name: "restart",
-  summary: "stop the daemon and start it again with what it was started with",
   options: [
     ...STOP_OPTIONS,
     { name: "with-current-env", summary: "give the new daemon this terminal's environment, not the old daemon's" },
@@ -127,7 +124,6 @@ first, 60 s unless told otherwise; past that nothing is restarted (exit code 8).
 
 export const drain: Command = {
   name: "drain",
-  summary: "let the daemon finish its tasks and end, without waiting for it",
   options: [{ name: "cancel", summary: "take that back: the daemon claims again" }],
   async run(context) {
     const { host, output, args } = context;
@@ -180,7 +176,11 @@ function stopOptions({ args }: CommandContext): { mode: StopMode; timeoutMs: num
     throw new DroverError("usage", `Cannot use --timeout ${text}: it must be a duration such as 90s, 30m or 2h`);
   }
   const now = args.switches.has("now");
-  if (now && args.switches.has("drain")) throw new DroverError("usage", "Cannot use --drain and --now together");
+  if (now && args.switches.has("drain")) {
+    throw new DroverError("usage", "Cannot use --drain and --now together", {
+      hint: "--drain lets running tasks finish, --now ends them at once",
+    });
+  }
   return { mode: now ? "now" : "drain", timeoutMs };
 }
 

@@ -10,7 +10,6 @@ const POLL_MS = 200;
 
 export const logs: Command = {
   name: "logs",
-  summary: "print the end of the daemon's log, or of a task's transcript",
   options: [
     { name: "follow", short: "f", summary: "print what is added, until ctrl-C" },
     { name: "lines", short: "n", value: "N", summary: `how many lines (default ${DEFAULT_LINES})` },

@@ -7,7 +7,6 @@ import { table } from "../output.ts";
 
 export const profiles: Command = {
   name: "profiles",
-  summary: "list the profiles: homes with a daemon, tasks and settings of their own",
   options: [],
   details: `
 Every command takes --profile NAME, or NAME from the variable DROVER_PROFILE, and then works with the home

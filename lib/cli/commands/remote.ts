@@ -9,17 +9,12 @@ import { paint } from "../output.ts";
 const READY_MS = 30_000;
 const DRAIN_MS = 60_000;
 
-export const enableRemote = toggle("enable remote", "let the daemon take work from the configured server", true);
-export const disableRemote = toggle(
-  "disable remote",
-  "keep the daemon to the tasks of this machine (the default)",
-  false,
-);
+export const enableRemote = toggle("enable remote", true);
+export const disableRemote = toggle("disable remote", false);
 
-function toggle(name: string, summary: string, enabled: boolean): Command {
+function toggle(name: string, enabled: boolean): Command {
   return {
     name,
-    summary,
     options: [
       { name: "now", summary: "end running tasks at once; those with an attempt left are tried again later" },
       { name: "timeout", value: "TIME", summary: "how long running tasks may take to finish (default 60s)" },

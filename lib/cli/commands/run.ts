@@ -1,45 +1,61 @@
 /** `drover run`: queues one task, follows it live, and ends with an exit code that tells how it went. */
+import { remarksOnPause } from "../../app/agent_pause.ts";
 import { chooseAgent } from "../../app/choose_agent.ts";
 import { planDirectory } from "../../app/directory.ts";
+import { FULL_MEANS, isFirstFullRun, type PermissionPlan, planPermission } from "../../app/permission_choice.ts";
 import type { UserApi } from "../../app/control_client.ts";
 import { connectControl } from "../../app/reach.ts";
 import { openRunSession, type RunSession } from "../../app/sessions.ts";
 import { readSettings } from "../../app/settings.ts";
+import { readExtras } from "../../app/task_extras.ts";
 import { parseDuration } from "../../core/config.ts";
 import { DroverError } from "../../core/drover_error.ts";
-import type { Permission } from "../../core/model.ts";
+import { type Permission, PERMISSIONS } from "../../core/model.ts";
 import { type Host, HostError } from "../../core/ports.ts";
 import type { CreateTask, MessageView, TaskView } from "../../wire/control.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { EXIT_CODES, exitCodeForTask } from "../exit_code.ts";
-import { followTask, messageLines, showOutcome } from "../follow.ts";
+import { followTask, messageLines, showOutcome, waitTeller } from "../follow.ts";
 import { paint } from "../output.ts";
+import { PermissionPrompt } from "../permission_prompt.ts";
 import { Interrupts } from "./run_interrupts.ts";
 
 const MAX_PROMPT_BYTES = 4 * 1024 * 1024;
 
 export const run: Command = {
   name: "run",
-  summary: "queue one task, follow it live, and exit with its outcome",
   operands: "PROMPT",
   minOperands: 1,
   maxOperands: 1,
   options: [
     { name: "agent", value: "NAME", short: "a", summary: "which agent (default: the first real one found)" },
-    { name: "cwd", value: "DIR", summary: "work in place in DIR; read-only unless --permission full" },
+    { name: "cwd", value: "DIR", summary: "work in place in DIR; changes are asked for first" },
     { name: "worktree", summary: "work in a git worktree of this repository (the default inside one)" },
     { name: "scratch", summary: "work in an empty directory (the default elsewhere)" },
-    { name: "permission", value: "full|read-only", summary: "what the agent may do to files" },
+    {
+      name: "permission",
+      value: "full|ask|read-only",
+      summary: "what the agent may do: everything, what you allow, or read (default: full, with --cwd ask)",
+    },
+    { name: "sandbox", summary: "let the agent CLI use its own sandbox, where it has one" },
     { name: "model", value: "NAME", short: "m", summary: "the agent's model" },
+    { name: "effort", value: "EFFORT", summary: "how hard the model is to think, in the agent's own words, e.g. high" },
+    { name: "instructions", value: "TEXT", summary: "what the agent is to heed in this task: a text, or a file of it" },
+    { name: "skill", value: "DIR", repeatable: true, summary: "a skill for the agent (a directory with a SKILL.md)" },
+    { name: "mcp-config", value: "FILE", summary: "MCP servers for the agent instead of its own, as JSON" },
     { name: "resume", value: "TASK", summary: "continue the conversation and directory of an earlier task" },
     { name: "time-limit", value: "TIME", summary: "stop the task after TIME, e.g. 30m (default 2h)" },
   ],
   details: `
 PROMPT is one argument; "-" reads it from standard input. Without a running daemon the task runs in this
-process, which then holds the home until it is done. Ctrl-C asks, a second one cancels the task.`,
+process, which then holds the home until it is done. Ctrl-C asks, a second one cancels the task.
+
+What an agent with permission ask wants to do is asked in this terminal; drover tasks approve and deny answer from
+any other. An agent sees the secrets in your environment (SSH_AUTH_SOCK, AWS_*, *_TOKEN, *_KEY and the like) only
+where they are its own or the setting agents.env names them.`,
   examples: [
     ['drover run "find the bug in parser.ts"', "in a worktree, when here is a git repository"],
-    ['drover run --cwd . "what does this project do?"', "in place, read-only"],
+    ['drover run --cwd . "what does this project do?"', "in place; you are asked before it changes anything"],
     ["drover run - < prompt.md", "the prompt from a file"],
   ],
   run: runTask,
@@ -55,8 +71,15 @@ async function runTask(context: CommandContext): Promise<number> {
     cwd: args.values.cwd,
     worktree: args.switches.has("worktree"),
     scratch: args.switches.has("scratch"),
-    permission,
   });
+  const extras = await readExtras(host, {
+    instructions: args.values.instructions,
+    mcpConfig: args.values["mcp-config"],
+    skills: args.lists.skill ?? [],
+  });
+  const { mode } = plan.directory;
+  const sandbox = args.switches.has("sandbox");
+  const { effort } = args.values;
   const settings = await readSettings(host, home);
   using interrupts = new Interrupts(context);
   const open = () =>
@@ -66,20 +89,23 @@ async function runTask(context: CommandContext): Promise<number> {
       signal: interrupts.leaving,
       note: (text) => output.note(`drover: ${text}`),
     });
-  const submitted = await submit(context, interrupts, open, {
+  const plans = (provider: string) => planPermission(provider, { mode, permission, sandbox, effort });
+  const submitted = await submit(context, interrupts, { open, plans }, {
     prompt,
     directory: plan.directory,
-    permission: plan.permission,
     submitted_by: "run",
+    ...(sandbox ? { sandbox } : {}),
+    ...(effort ? { effort } : {}),
     ...(args.values.model ? { model: args.values.model } : {}),
     ...(args.values.resume ? { resume: args.values.resume } : {}),
     ...(timeLimit ? { time_limit_ms: timeLimit } : {}),
+    ...extras,
   });
   if (!submitted) return EXIT_CODES.interrupted.code;
-  const { session, task } = submitted;
+  const { session, task, remarks } = submitted;
   try {
     interrupts.follow(session, task.id);
-    await introduce(context, session, task, plan.remarks);
+    await introduce(context, session, task, [...plan.remarks, ...remarks]);
     const messages: MessageView[] = [];
     const ended = await follow(context, session, { task, messages, interrupts });
     if (!ended) return EXIT_CODES.interrupted.code;
@@ -98,19 +124,23 @@ const TRIES = 5;
  * its successor or nobody. `undefined` when ctrl-C came first.
  */
 async function submit(
-  { args }: CommandContext,
+  { host, args }: CommandContext,
   interrupts: Interrupts,
-  open: () => Promise<RunSession>,
-  body: CreateTask,
-): Promise<{ session: RunSession; task: TaskView } | undefined> {
+  { open, plans }: { open: () => Promise<RunSession>; plans: (provider: string) => PermissionPlan },
+  body: Omit<CreateTask, "permission">,
+): Promise<{ session: RunSession; task: TaskView; remarks: readonly string[] } | undefined> {
   for (let tries = 1;; tries++) {
     const session = await open();
     try {
       if (!interrupts.leaving.aborted) {
-        const agent = args.values.resume && !args.values.agent
-          ? undefined
-          : chooseAgent(await agentsOf(session), args.values.agent);
-        return { session, task: await session.api.createTask({ ...body, ...(agent ? { agent: agent.name } : {}) }) };
+        const agents = await agentsOf(session);
+        const agent = args.values.resume && !args.values.agent ? undefined : chooseAgent(agents, args.values.agent);
+        const provider = agent?.provider ?? (await session.api.showTask(body.resume!)).provider;
+        const taker = agents.find((one) => agent ? one.name === agent.name : one.provider === provider);
+        const waits = remarksOnPause(taker, { alone: session.kind !== "daemon", clock: host.clock });
+        const { permission, remarks } = plans(provider);
+        const request = { ...body, permission, ...(agent ? { agent: agent.name } : {}) };
+        return { session, task: await session.api.createTask(request), remarks: [...waits, ...remarks] };
       }
     } catch (error) {
       if (isLeaving(error) && tries < TRIES) {
@@ -169,8 +199,9 @@ async function readInput(host: Host): Promise<string> {
 }
 
 function permissionOf(text: string | undefined): Permission | undefined {
-  if (text === undefined || text === "full" || text === "read-only") return text;
-  throw new DroverError("usage", `Cannot use --permission ${text}: it must be full or read-only`);
+  const known = PERMISSIONS.find((one) => one === text);
+  if (known || text === undefined) return known;
+  throw new DroverError("usage", `Cannot use --permission ${text}: it must be full, ask or read-only`);
 }
 
 function timeLimitOf(text: string | undefined): number | undefined {
@@ -181,7 +212,7 @@ function timeLimitOf(text: string | undefined): number | undefined {
 }
 
 async function introduce(
-  { output }: CommandContext,
+  { host, home, output }: CommandContext,
   session: RunSession,
   task: TaskView,
   remarks: readonly string[],
@@ -195,6 +226,17 @@ async function introduce(
   output.line(`${paint.bold(task.agent)} (${task.permission}), ${where[session.kind]}`);
   output.line(`task       ${task.id}`);
   for (const remark of remarks) output.line(`${paint.yellow("note")}       ${remark}`);
+  const { isTerminal, inputIsTerminal } = host.terminal;
+  if (task.permission === "ask" && !(isTerminal && inputIsTerminal)) {
+    output.line(
+      `${paint.yellow("note")}       nobody can be asked here; answer with: drover tasks approve ${
+        task.id.slice(0, 13)
+      }`,
+    );
+  }
+  if (task.permission === "full" && await isFirstFullRun(host, home())) {
+    output.line(`${paint.yellow("note")}       ${FULL_MEANS}`);
+  }
   if (session.kind !== "own") return;
   const { others } = await session.api.queue();
   if (others > 0) {
@@ -212,19 +254,27 @@ async function follow(
 ): Promise<TaskView | undefined> {
   let place = "";
   let announced = "";
+  const tellWait = waitTeller((line) => prompt.print([line]));
+  let { api } = session;
+  const use = (next: UserApi | undefined) => (api = next ?? api, next);
+  const prompt = new PermissionPrompt({ ...host, output, api: () => api });
+  prompt.follow(task.id);
   const followed = followTask(session.api, task.id, {
     clock: host.clock,
     signal: interrupts.detached,
-    ...(session.kind === "own" ? {} : { reconnect: () => connectControl(host, home()) }),
+    ...(session.kind === "own" ? {} : { reconnect: async () => use(await connectControl(host, home())) }),
     onMessage: (message) => {
       messages.push(message);
-      for (const line of messageLines(message)) output.line(line);
+      prompt.print(messageLines(message));
+      prompt.saw(message);
     },
     onTask: (view) => {
       interrupts.retarget(view.id);
+      prompt.follow(view.id);
+      tellWait(view);
       if (view.work_dir && view.work_dir !== place) {
         place = view.work_dir;
-        output.line(`files      ${place}${view.branch_name ? ` (branch ${view.branch_name})` : ""}`);
+        prompt.print([`files      ${place}${view.branch_name ? ` (branch ${view.branch_name})` : ""}`]);
       }
       if (view.status === "failed" && view.retried_by && announced !== view.id) {
         announced = view.id;

@@ -15,7 +15,6 @@ const READY_MS = 30_000;
 
 export const serviceInstall: Command = {
   name: "service install",
-  summary: "have systemd or launchd start the daemon at login, and again when it fails",
   options: [{ name: "no-enable", summary: "only write the service, neither enable nor start it" }],
   details: `
 Writes a systemd user unit or a LaunchAgent for this home, enables it and starts it. Call it again after drover has moved,
@@ -61,7 +60,6 @@ agents need besides (API keys) belongs into ~/.config/environment.d/*.conf (syst
 
 export const serviceUninstall: Command = {
   name: "service uninstall",
-  summary: "end the service and remove it; nothing else in the home changes",
   options: [],
   details: `
 A daemon that the service runs ends too: running tasks may finish for a minute, then they are ended and tried again
@@ -82,7 +80,6 @@ later. drover start runs it without the service.`,
 
 export const serviceShow: Command = {
   name: "service status",
-  summary: "show whether the service is installed, enabled, running and up to date",
   options: [],
   async run(context) {
     const { host, output } = context;

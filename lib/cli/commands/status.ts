@@ -6,19 +6,19 @@ import { type BreakerPosition, breakerPosition } from "../../core/breaker.ts";
 import { BUILD } from "../../core/build_info.ts";
 import { type HomeState, stateOf } from "../../core/handshake.ts";
 import type { Home } from "../../core/home.ts";
+import { pauseText } from "../../core/runtime_pause.ts";
 import type { Desired, Operation } from "../../lifecycle/lifecycle_file.ts";
 import { type Look, observe } from "../../lifecycle/observe.ts";
 import { wentAway } from "../../lifecycle/verb.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { EXIT_CODES } from "../exit_code.ts";
-import { paint, table } from "../output.ts";
+import { oneLine, paint, plain, table } from "../output.ts";
 
 /** A daemon may end between two questions; its successor may too. */
 const TRIES = 5;
 
 export const status: Command = {
   name: "status",
-  summary: "show whether the daemon runs and what it is doing",
   options: [],
   details: "Exits with 0 while a daemon answers, with 3 when none runs, and with 4 when one lives and does not answer.",
   async run(context) {
@@ -46,12 +46,25 @@ interface StatusView {
   readonly startedAt: number;
   readonly holding: string | null;
   readonly slots: { total: number; running: number };
-  readonly tasks: readonly { task: string; agent: string; stage: string; since: number; messages: number }[];
+  readonly tasks: readonly {
+    task: string;
+    agent: string;
+    stage: string;
+    since: number;
+    messages: number;
+    /** Absent in what a daemon of an older version says. */
+    asks?: readonly { tool: string; title: string }[];
+  }[];
   readonly connections: readonly {
     name: string;
     state: string;
     why: string;
-    runtimes: readonly { provider: string; version: string; state?: string }[];
+    runtimes: readonly {
+      provider: string;
+      version: string;
+      state?: string;
+      paused?: { kind: string; until: number | null; how: string };
+    }[];
   }[];
   /** Absent in what a daemon of an older version says. */
   readonly waitingFor?: readonly { text: string }[];
@@ -73,7 +86,7 @@ function showRunning(
   const { root, logFile } = home();
   output.result({ ...raw, state, uptimeMs, cliVersion: BUILD.version, home: root, log: logFile }, () => {
     const connections = view.connections.map(({ name, state, why, runtimes }) => {
-      const agents = runtimes.map(agentText).join(", ") || "no agents";
+      const agents = runtimes.map((one) => agentText(one, host.clock.now())).join(", ") || "no agents";
       return [name, state === "connected" ? agents : `${state}: ${why}`];
     });
     const rows = [
@@ -92,6 +105,7 @@ function showRunning(
           since(host.clock.now() - task.since)
         }, ${task.messages} messages`,
       ]),
+      ...view.tasks.flatMap(({ task, asks = [] }) => asks.map((ask) => ["asks", askText(task, ask)])),
       ...(view.outbox.waiting > 0 ? [["undelivered", `${view.outbox.waiting} records`]] : []),
       ...(view.remote ? [["remote", remoteText(view.remote)]] : []),
       ...healthRows(view.healthPort),
@@ -103,9 +117,19 @@ function showRunning(
   return Promise.resolve(EXIT_CODES.ok.code);
 }
 
-function agentText({ provider, version, state }: { provider: string; version: string; state?: string }): string {
+function askText(task: string, { tool, title }: { tool: string; title: string }): string {
+  const what = oneLine(plain([tool, title].filter(Boolean).join(": ")), 100);
+  return paint.yellow(`${what}; drover tasks approve ${task.slice(0, 13)} (or: deny)`);
+}
+
+function agentText(runtime: StatusView["connections"][number]["runtimes"][number], now: number): string {
+  const { provider, version, state, paused } = runtime;
   const name = `${provider} ${version}`.trim();
-  return state === undefined || state === "reverted" ? name : `${name} (${state})`;
+  const remarks = [
+    ...(state === undefined || state === "reverted" ? [] : [state]),
+    ...(paused ? [pauseText(paused, now)] : []),
+  ];
+  return remarks.length === 0 ? name : `${name} (${remarks.join("; ")})`;
 }
 
 function reloadText({ provider, reason, since: at, blockedBy }: NonNullable<StatusView["reloadPending"]>, now: number) {

@@ -5,17 +5,18 @@ import { openUserSession } from "../../app/sessions.ts";
 import { DroverError } from "../../core/drover_error.ts";
 import { isTerminal, TASK_STATES } from "../../core/task_state.ts";
 import type { MessageView, TaskView } from "../../wire/control.ts";
+import type { PermissionView } from "../../wire/permissions.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { EXIT_CODES, exitCodeForTask } from "../exit_code.ts";
-import { followTask, messageLines, showOutcome } from "../follow.ts";
+import { clockTime, followTask, messageLines, showOutcome, waitTeller } from "../follow.ts";
 import { oneLine, plain, table } from "../output.ts";
+import { PermissionPrompt, permissionText } from "../permission_prompt.ts";
 
 const TASK_OPERAND = { operands: "TASK", minOperands: 1, maxOperands: 1 } as const;
 const TASK_DETAILS = "TASK is a task's id or its first characters (at least 4), as far as they are unambiguous.";
 
 export const tasksList: Command = {
   name: "tasks list",
-  summary: "list tasks, newest first",
   options: [
     { name: "status", value: "A,B", summary: `only these: ${TASK_STATES.join(", ")}` },
     { name: "limit", value: "N", summary: "at most N, 1 to 1000 (default 50)" },
@@ -39,7 +40,6 @@ export const tasksList: Command = {
 
 export const tasksShow: Command = {
   name: "tasks show",
-  summary: "show one task",
   ...TASK_OPERAND,
   options: [],
   details: TASK_DETAILS,
@@ -47,8 +47,10 @@ export const tasksShow: Command = {
     const { output } = context;
     using session = await sessionFor(context);
     const task = await session.showTask(context.args.positional[0]!);
-    output.result({ task }, () => {
-      for (const line of table(describe(task))) output.line(line);
+    const asks = await asksOf(session, task);
+    output.result({ task, asks }, () => {
+      for (const line of table([...describe(task), ...asks.map(describeAsk)])) output.line(line);
+      if (asks.length > 0) output.line(`answer with: drover tasks approve ${shortId(task.id)} (or: deny)`);
       showOutcome(task, output);
     });
     return EXIT_CODES.ok.code;
@@ -57,7 +59,6 @@ export const tasksShow: Command = {
 
 export const tasksMessages: Command = {
   name: "tasks messages",
-  summary: "print what the agent said and did",
   ...TASK_OPERAND,
   options: [{ name: "since", value: "SEQ", summary: "only messages after this number" }],
   details: TASK_DETAILS,
@@ -76,7 +77,6 @@ export const tasksMessages: Command = {
 
 export const tasksFollow: Command = {
   name: "tasks follow",
-  summary: "follow a task live, and exit with its outcome",
   ...TASK_OPERAND,
   options: [],
   details: `${TASK_DETAILS} Ctrl-C stops following; the task goes on.`,
@@ -85,7 +85,6 @@ export const tasksFollow: Command = {
 
 export const tasksCancel: Command = {
   name: "tasks cancel",
-  summary: "cancel a task; its agent is stopped within seconds",
   ...TASK_OPERAND,
   options: [],
   details: TASK_DETAILS,
@@ -128,16 +127,25 @@ async function follow(context: CommandContext): Promise<number> {
     () => abort.abort(new DroverError("internal", "Interrupted")),
   );
   const messages: MessageView[] = [];
+  let api: UserApi = session;
+  const prompt = new PermissionPrompt({ ...host, output, api: () => api });
+  prompt.follow(id);
+  const tellWait = waitTeller((line) => prompt.print([line]));
+  const use = (next: UserApi | undefined) => (api = next ?? api, next);
   try {
     const task = await followTask(session, id, {
       clock: host.clock,
       signal: abort.signal,
-      reconnect: () => connectControl(host, home),
+      reconnect: async () => use(await connectControl(host, home)),
       onMessage: (message) => {
         messages.push(message);
-        messageLines(message).forEach((line) => output.line(line));
+        prompt.print(messageLines(message));
+        prompt.saw(message);
       },
-      onTask: () => {},
+      onTask: (view) => {
+        prompt.follow(view.id);
+        tellWait(view);
+      },
     });
     output.result({ task, messages }, () => showOutcome(task, output, messages));
     return exitCodeForTask(task.status);
@@ -151,7 +159,7 @@ function noting({ output }: CommandContext): { note: (text: string) => void } {
   return { note: (text) => output.note(`drover: ${text}`) };
 }
 
-async function sessionFor(context: CommandContext): Promise<UserApi> {
+export async function sessionFor(context: CommandContext): Promise<UserApi> {
   const session = await openUserSession(context.host, context.home(), noting(context));
   if (session) return session;
   const wanted = context.args.positional[0];
@@ -160,14 +168,29 @@ async function sessionFor(context: CommandContext): Promise<UserApi> {
   });
 }
 
+/** A daemon of a version that knows no permissions has none open. */
+async function asksOf(session: UserApi, { id, status }: TaskView): Promise<readonly PermissionView[]> {
+  if (status !== "running") return [];
+  return await session.permissions(id).catch((error) => {
+    if (error instanceof DroverError && error.code === "invalid_request") return [];
+    throw error;
+  });
+}
+
+function describeAsk({ tool, title, request_id, expires_at }: PermissionView): string[] {
+  return ["asks", `${permissionText({ tool, title })} (${request_id.slice(0, 8)}, until ${clockTime(expires_at)})`];
+}
+
 function describe(task: TaskView): string[][] {
   const directory = task.directory.path ? `${task.directory.mode} of ${task.directory.path}` : task.directory.mode;
   return [
     ["task", task.id],
     ["status", task.status],
+    ...(task.status === "waiting_local_directory" && task.progress ? [["waiting", plain(task.progress)]] : []),
     ["agent", task.agent],
     ["prompt", oneLine(plain(task.prompt), 200)],
-    ["directory", `${directory}, ${task.permission}`],
+    ["directory", `${directory}, ${task.permission}${task.sandbox ? ", sandbox" : ""}`],
+    ...(task.effort ? [["effort", task.effort]] : []),
     ["attempt", `${task.attempt} of at most ${task.max_attempts}`],
     ["created", task.created_at],
     ["started", task.started_at ?? "not yet"],
@@ -177,7 +200,7 @@ function describe(task: TaskView): string[][] {
   ];
 }
 
-function shortId(id: string): string {
+export function shortId(id: string): string {
   return id.slice(0, 13);
 }
 

@@ -9,7 +9,6 @@ import { paint } from "../output.ts";
 
 export const version: Command = {
   name: "version",
-  summary: "print the version, and the running daemon's",
   options: [],
   details: "Starts nothing and changes nothing; a daemon that hangs is named by what its record says.",
   async run(context) {

@@ -1,6 +1,5 @@
-/** A home in which drover finds the real Claude Code, whose provider is the fake model; nothing of it is left behind. */
-import { assertEquals } from "@std/assert";
-import { basename, join } from "@std/path";
+/** A home in which drover finds one real agent CLI, whose model is the fake one; nothing of it is left behind. */
+import { basename, dirname, join } from "@std/path";
 import type { TaskView } from "../../lib/wire/control.ts";
 import {
   type CommandOptions,
@@ -11,7 +10,8 @@ import {
 } from "../support/drover.ts";
 import { type Asked, type FakeLlm, type Scenarios, startFakeLlm } from "../support/fake_llm.ts";
 import type { ProgramForm } from "../support/program.ts";
-import { realCli } from "./install.ts";
+import { needsNode, npmInstall, realCli } from "./install.ts";
+import { type FakeModel, type RealProvider, type RealSetup, SETUPS } from "./setups.ts";
 
 /** One message as `tasks messages --json` has it. */
 export interface Said {
@@ -30,33 +30,35 @@ export interface Ran {
   readonly messages: readonly Said[];
 }
 
-export class ClaudeHome implements AsyncDisposable {
+export class RealHome implements AsyncDisposable {
+  readonly provider: RealProvider;
   readonly home: TestHome;
   readonly llm: FakeLlm;
   /** Of drover, and through it of the agent. */
   readonly env: Record<string, string>;
 
-  private constructor(home: TestHome, llm: FakeLlm) {
+  private constructor(provider: RealProvider, home: TestHome, llm: FakeLlm) {
+    this.provider = provider;
     this.home = home;
     this.llm = llm;
-    this.env = {
-      // The CLI leaves sockets and scratch folders there.
-      TMPDIR: join(home.root, "tmp"),
-      ANTHROPIC_BASE_URL: llm.url,
-      ANTHROPIC_API_KEY: "fake-key-that-opens-nothing",
-      // Each failure is the last one, or a wrong key would take minutes.
-      CLAUDE_CODE_MAX_RETRIES: "0",
-    };
+    // The CLIs leave sockets and scratch folders in the directory for temporary files.
+    this.env = { TMPDIR: join(home.root, "tmp"), ...SETUPS[provider].env(llm) };
   }
 
-  static async create(form: ProgramForm, options: { scenarios?: Scenarios } = {}): Promise<ClaudeHome> {
-    const cli = await realCli("claude");
+  /** `npm`: the version that npm installs into this very home, where it can be replaced. */
+  static async create(
+    provider: RealProvider,
+    form: ProgramForm,
+    options: { scenarios?: Scenarios; npm?: string } = {},
+  ): Promise<RealHome> {
     await using stack = new AsyncDisposableStack();
     const llm = stack.use(await startFakeLlm(options));
     const home = stack.use(await TestHome.create(form));
-    const test = new ClaudeHome(home, llm);
+    const test = new RealHome(provider, home, llm);
     await Deno.mkdir(test.env.TMPDIR!);
-    await Deno.symlink(cli, join(home.bin, "claude"));
+    if (options.npm) await test.npmInstall(options.npm);
+    else await Deno.symlink(await realCli(SETUPS[provider].cli), join(home.bin, SETUPS[provider].cli));
+    await prepareHome(provider, { home: join(home.root, "user"), bin: home.bin }, llm);
     stack.move();
     return test;
   }
@@ -64,6 +66,11 @@ export class ClaudeHome implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.home[Symbol.asyncDispose]();
     await this.llm[Symbol.asyncDispose]();
+  }
+
+  /** As a user does it, over the version that is there. */
+  npmInstall(version: string): Promise<void> {
+    return npmInstall(SETUPS[this.provider].cli, version, this.home.root);
   }
 
   drover(args: readonly string[], options: CommandOptions = {}): Promise<CommandOutcome> {
@@ -78,14 +85,14 @@ export class ClaudeHome implements AsyncDisposable {
 
   /** `run` to its end, in an empty directory unless `args` say otherwise. */
   async run(prompt: string, args: readonly string[] = ["--scratch"], options: CommandOptions = {}): Promise<Ran> {
-    const { code, value } = await this.home.json(["run", "--agent", "claude", ...args, prompt], this.#with(options));
+    const { code, value } = await this.home.json(this.#runArgs(prompt, args), this.#with(options));
     if (!value.task) throw new Error(`No task from drover run: ${JSON.stringify(value)}; ${await this.home.log()}`);
     return { code, task: value.task, messages: value.messages };
   }
 
   /** `run` that is not waited for. */
   spawnRun(prompt: string, args: readonly string[] = ["--scratch"]): Deno.ChildProcess {
-    return this.home.spawn(["run", "--agent", "claude", ...args, prompt], { ...this.#with({}), stdout: "null" });
+    return this.home.spawn(this.#runArgs(prompt, args), { ...this.#with({}), stdout: "null" });
   }
 
   daemon(args: readonly string[] = []): Promise<RunningDaemon> {
@@ -109,17 +116,42 @@ export class ClaudeHome implements AsyncDisposable {
     return pids.filter((_, i) => names[i] === program);
   }
 
-  /** Waits until the agent's command runs, which must not be in the agent's own session: a group's end would reach it. */
+  /** Waits until the agent's command runs. */
   async toolRuns(program = "tail"): Promise<void> {
     await eventually(async () => (await this.pidsOf(program)).length > 0, `${program} runs`, 30_000);
-    const [tool, agent] = await Promise.all([this.pidsOf(program), this.pidsOf("claude")]);
-    const sessions = await Promise.all([...agent, ...tool].map(sessionOf));
-    assertEquals(new Set(sessions).size, sessions.length, `sessions of ${agent} and ${tool}: ${sessions}`);
+  }
+
+  /** No process has anything of this home in its environment, its arguments or its directory. */
+  async assertNothingLeft(): Promise<void> {
+    await this.home.assertNoProcessLeft();
+    let left: string[] = [];
+    const gone = async () => (left = await processesNaming(this.home.root)).length === 0;
+    await eventually(gone, "no process names this home", 5_000).catch((error: Error) => {
+      throw new Error(`${error.message}: ${left.join("; ")}`);
+    });
+  }
+
+  #runArgs(prompt: string, args: readonly string[]): string[] {
+    return ["run", "--agent", this.provider, ...args, prompt];
   }
 
   #with(options: CommandOptions): CommandOptions {
     return { ...options, env: { ...this.env, ...options.env } };
   }
+}
+
+/** What a person who has set up this CLI for such a model has in HOME and on PATH. */
+export async function prepareHome(
+  provider: RealProvider,
+  { home, bin }: { home: string; bin: string },
+  model: FakeModel,
+): Promise<void> {
+  const { cli, files }: RealSetup = SETUPS[provider];
+  for (const [path, text] of Object.entries(files?.(model) ?? {})) {
+    await Deno.mkdir(dirname(join(home, path)), { recursive: true });
+    await Deno.writeTextFile(join(home, path), text);
+  }
+  if (needsNode(cli)) await Deno.symlink(await realCli("node"), join(bin, "node"));
 }
 
 /** The name of its file; empty for one that is gone. */
@@ -128,10 +160,18 @@ async function programOf(pid: number): Promise<string> {
   return basename(line.split("\0")[0] ?? "");
 }
 
-/** The kernel's session of a process; -1 for one that is gone. */
-async function sessionOf(pid: number): Promise<number> {
-  const stat = await Deno.readTextFile(`/proc/${pid}/stat`).catch(() => "");
-  return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[3] ?? -1);
+async function processesNaming(path: string): Promise<string[]> {
+  if (Deno.build.os !== "linux") return [];
+  const found: string[] = [];
+  for await (const { name } of Deno.readDir("/proc")) {
+    if (!/^\d+$/.test(name)) continue;
+    const read = (file: string) => Deno.readTextFile(`/proc/${name}/${file}`).catch(() => "");
+    const cwd = await Deno.readLink(`/proc/${name}/cwd`).catch(() => "");
+    const command = await read("cmdline");
+    // Empty for a zombie.
+    if (`${command}${cwd}${await read("environ")}`.includes(path)) found.push(`${name} ${command} in ${cwd}`);
+  }
+  return found;
 }
 
 /** Without the later pieces of a text that went on: fragments are joined for half a second, and a slow machine takes longer. */
