@@ -14,8 +14,11 @@ interface Receipt {
   readonly size: number;
 }
 
-/** Kept low because a long-lived process otherwise grows to several times its live heap before it collects. */
-const V8_FLAGS = "--max-old-space-size=256";
+/**
+ * Kept low because a long-lived process otherwise grows to several times its live heap before it collects. The same for
+ * what is young: talkative agents make much that lives for a moment, and it is as fast in 4 MB as in the usual 16 MB.
+ */
+const V8_FLAGS = "--max-old-space-size=256,--max-semi-space-size=4";
 
 /** Makes `dist/drover` unless `ifChanged` is set and the one that is there comes from the same inputs; its path. */
 export async function build(options: { ifChanged?: boolean } = {}): Promise<string> {

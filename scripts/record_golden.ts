@@ -110,8 +110,18 @@ class Transcript {
   text(both: boolean): string {
     const entries = this.#entries.filter(({ side }) => both || side === "out");
     return entries.map(({ at, side, line }) => {
-      return both ? `{"t":${(at / 1000).toFixed(3)},"${side}":${line.trim()}}\n` : `${line}\n`;
+      return both ? `{"t":${(at / 1000).toFixed(3)},"${side}":${messageIn(line)}}\n` : `${line}\n`;
     }).join("");
+  }
+}
+
+/** What is no message is recorded as a string. */
+function messageIn(line: string): string {
+  try {
+    JSON.parse(line);
+    return line.trim();
+  } catch {
+    return JSON.stringify(line);
   }
 }
 

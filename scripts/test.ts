@@ -35,13 +35,15 @@ export function testCommand(args: readonly string[]): string[] {
 
 async function main(): Promise<number> {
   const binary = await build({ ifChanged: true });
+  const jobs = Deno.env.get("DENO_JOBS") || (Deno.args.length > 0 ? undefined : JOBS);
   const child = new Deno.Command(Deno.execPath(), {
     args: testCommand(Deno.args),
     cwd: ROOT,
     // Coloured as if there were no pipe in between.
     env: {
       DROVER_TEST_BINARY: binary,
-      DENO_JOBS: Deno.env.get("DENO_JOBS") || (Deno.args.length > 0 ? "" : JOBS),
+      // An empty one would mean a single job.
+      ...(jobs ? { DENO_JOBS: jobs } : {}),
       ...(Deno.stdout.isTerminal() ? { FORCE_COLOR: "1" } : {}),
     },
     stdin: "null",

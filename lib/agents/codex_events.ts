@@ -26,6 +26,7 @@ export class CodexEvents {
   #turn = "";
   #lastKind: AgentMessage["kind"] | undefined;
   #answers: Answer[] = [];
+  #answerChars = 0;
   #usedTool = false;
   #plans = 0;
   #error: JsonRecord | undefined;
@@ -157,11 +158,14 @@ export class CodexEvents {
   }
 
   #answer(text: string, final: boolean): void {
-    if (this.#usedTool) this.#answers = [];
+    if (this.#usedTool) [this.#answers, this.#answerChars] = [[], 0];
     this.#usedTool = false;
-    if (text) this.#answers.push({ text, final });
-    let chars = this.#answers.reduce((sum, { text: { length } }) => sum + length, 0);
-    while (this.#answers.length > 1 && chars > MAX_ANSWER_CHARS) chars -= this.#answers.shift()!.text.length;
+    if (!text) return;
+    this.#answers.push({ text, final });
+    this.#answerChars += text.length;
+    while (this.#answers.length > 1 && this.#answerChars > MAX_ANSWER_CHARS) {
+      this.#answerChars -= this.#answers.shift()!.text.length;
+    }
   }
 
   /** What the pieces did not hold; all of it where there were none. */

@@ -70,12 +70,17 @@ export function isOurselves({ provider }: Runtime): boolean {
   return PROVIDERS.some((row) => row.provider === provider && row.launch.kind === "self");
 }
 
-/** One row again, after its files changed. `at`: the file to ask, which need not be what PATH leads to any more. */
+/**
+ * One row again, after its files changed. `at`: the file to ask, which need not be what PATH leads to any more. `like`:
+ * as it was found before, which for a custom runtime says how it is launched.
+ */
 export async function discoverProvider(
   provider: string,
-  options: DiscoverOptions & { readonly at?: string },
+  options: DiscoverOptions & { readonly at?: string; readonly like?: Runtime },
 ): Promise<Runtime | SkippedProvider> {
+  const { at, like } = options;
   const row = PROVIDERS.find((row) => row.provider === provider);
+  if (row && like?.profile) return await discoverCustom(row, { ...like, executable: at ?? like.executable }, options);
   return row ? await discoverRow(row, options) : {
     provider,
     why: "not-supported",
@@ -83,7 +88,7 @@ export async function discoverProvider(
   };
 }
 
-/** A custom way to launch a CLI of the table. `failed` where the table has no such CLI or the command is not there. */
+/** A custom way to launch a CLI of the table. */
 export async function discoverProfile(
   profile: RuntimeProfile,
   options: DiscoverOptions,
@@ -91,19 +96,35 @@ export async function discoverProfile(
   const { provider, command, fixedArgs } = profile;
   const row = PROVIDERS.find((row) => row.provider === provider);
   if (!row || row.launch.kind !== "command") return await discoverProvider(provider, options);
-  const launch = { ...row.launch, names: [command], versionArgs: [...fixedArgs, ...row.launch.versionArgs] };
-  const { minimum: _, ...anyVersion } = launch;
-  const custom: ProviderRow = { ...row, launch: anyVersion, env: { ...row.env, ...profile.env } };
+  const launch = { ...row.launch, names: [command] };
   const place = isAbsolute(command)
     ? await placeAt(command, options.files)
-    : await findExecutable(custom, anyVersion, { ...options, override: false });
+    : await findExecutable({ ...row, launch }, launch, { ...options, override: false });
   if (place.kind === "skip") return { provider, why: place.why, detail: place.detail };
-  const found = await discoverRow(custom, { ...options, at: place.path });
-  const known = { profile: { id: profile.id, name: profile.displayName }, fixedArgs };
-  if ("executable" in found) return { ...found, ...known };
+  const env = { ...row.env, ...(options.uid === 0 ? row.rootEnv : {}), ...profile.env };
+  const known = { profile: { id: profile.id, name: profile.displayName }, fixedArgs, env };
+  return await discoverCustom(
+    row,
+    { provider, family: row.family, executable: place.path, version: "", ...known },
+    options,
+  );
+}
+
+/** Asks it for its version, any of which will do. */
+async function discoverCustom(
+  row: ProviderRow,
+  runtime: Runtime,
+  options: DiscoverOptions,
+): Promise<Runtime | SkippedProvider> {
+  const { launch } = row;
+  if (launch.kind !== "command") return runtime;
+  const { minimum: _, ...anyVersion } = launch;
+  const versionArgs = [...runtime.fixedArgs, ...launch.versionArgs];
+  const custom: ProviderRow = { ...row, launch: { ...anyVersion, versionArgs }, env: runtime.env };
+  const found = await discoverRow(custom, { ...options, at: runtime.executable });
+  if ("executable" in found) return { ...runtime, version: found.version };
   // A wrapper need not answer to --version; that it can be started is all that must be known of it.
-  const env = { ...custom.env, ...(options.uid === 0 ? row.rootEnv : {}) };
-  return { provider, family: row.family, executable: place.path, version: "", env, ...known };
+  return found.why === "not-executable" || found.why === "not-found" ? found : { ...runtime, version: "" };
 }
 
 async function placeAt(path: string, files: Files): Promise<Place> {

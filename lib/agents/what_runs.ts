@@ -2,7 +2,7 @@
 import { basename } from "@std/path";
 import type { Place, ProgramFile, Script, Surroundings } from "./what_runs_look.ts";
 import { packageFiles } from "./what_runs_npm.ts";
-import { pythonFiles, shellTargets } from "./what_runs_script.ts";
+import { pythonFiles, type ShellTarget, shellTargets } from "./what_runs_script.ts";
 import { MANAGERS } from "./what_runs_shims.ts";
 
 export interface WhatRuns {
@@ -34,8 +34,15 @@ export async function whatRuns(
   return { ...found, files: unique, whole: found.whole && hints.length === 0 };
 }
 
-async function trace(path: string, name: string, around: Surroundings, depth: number): Promise<WhatRuns> {
-  const itself: ProgramFile = { path, role: "program" };
+/** `read`: by an interpreter, which asks for no permission to execute. */
+async function trace(
+  path: string,
+  name: string,
+  around: Surroundings,
+  depth: number,
+  { read = false } = {},
+): Promise<WhatRuns> {
+  const itself: ProgramFile = { path, role: read ? "code" : "program" };
   const look = await around.fingerprints.look(path);
   if (!("mark" in look) || depth === 0) return { files: [itself], whole: false, via: [] };
   const place: Place = {
@@ -48,7 +55,8 @@ async function trace(path: string, name: string, around: Surroundings, depth: nu
   for (const manager of MANAGERS) {
     const choice = await manager.choose(place, around);
     if (!choice) continue;
-    const behind = await traceAll(choice.candidates, name, around, depth);
+    const candidates = choice.candidates.map((path) => ({ path, read: false }));
+    const behind = await traceAll(candidates, name, around, depth);
     const hints = choice.hints.map((path): ProgramFile => ({ path, role: "hint" }));
     // Another directory may have another choice, so these files are never all there is to know.
     return {
@@ -82,15 +90,15 @@ async function behindScript(
 }
 
 async function traceAll(
-  paths: readonly string[],
+  targets: readonly ShellTarget[],
   name: string,
   around: Surroundings,
   depth: number,
 ): Promise<WhatRuns> {
   const found: WhatRuns[] = [];
-  for (const path of paths) {
+  for (const { path, read } of targets) {
     const look = await around.fingerprints.look(path);
-    if ("mark" in look) found.push(await trace(path, name, around, depth - 1));
+    if ("mark" in look) found.push(await trace(path, name, around, depth - 1, { read }));
   }
   return {
     files: found.flatMap(({ files }) => files),

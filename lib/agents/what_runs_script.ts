@@ -27,16 +27,26 @@ const OWN_DIRECTORY: readonly RegExp[] = [
 ];
 const CHANGE_AND_PRINT = /\$\(\s*cd\s+(?:-P\s+|--\s+)?"?([^"()]+?)"?\s*(?:>\S+\s*)?(?:&&|;)\s*pwd(?:\s+-P)?\s*\)/g;
 
-/** Absolute paths of what a shell wrapper hands over to, in its order; they need not exist. */
-export function shellTargets(text: string, { path, realPath }: Place, env: Env): readonly string[] {
-  // By which of its names it was started, the script knows and we do not.
-  const homes = [...new Set([dirname(realPath), dirname(path)])];
-  return [...new Set(homes.flatMap((home) => targetsFrom(text, home, env)))];
+/** An interpreter as a word of its own, or at the end of a path. */
+const READS_A_SCRIPT = /(?:^|[\s/"'])(?:node|bun|deno|ruby|perl|python[\d.]*|(?:ba|da|z|k|a)?sh)["']?\s/;
+
+/** What a wrapper hands over to. `read`: by an interpreter, so that it need not be executable itself. */
+export interface ShellTarget {
+  readonly path: string;
+  readonly read: boolean;
 }
 
-function targetsFrom(text: string, ownDirectory: string, env: Env): readonly string[] {
+/** Absolute paths, in the wrapper's order; they need not exist. */
+export function shellTargets(text: string, { path, realPath }: Place, env: Env): readonly ShellTarget[] {
+  // By which of its names it was started, the script knows and we do not.
+  const homes = [...new Set([dirname(realPath), dirname(path)])];
+  const targets = homes.flatMap((home) => targetsFrom(text, home, env));
+  return [...new Map(targets.map((target) => [target.path, target])).values()];
+}
+
+function targetsFrom(text: string, ownDirectory: string, env: Env): readonly ShellTarget[] {
   const variables = new Map(env.HOME ? [["HOME", env.HOME]] : []);
-  const targets: string[] = [];
+  const targets: ShellTarget[] = [];
   for (const raw of text.replaceAll("\\\n", " ").split("\n")) {
     if (/^\s*#/.test(raw)) continue;
     const own = OWN_DIRECTORY.reduce((line, pattern) => line.replace(pattern, () => ownDirectory), raw);
@@ -44,10 +54,10 @@ function targetsFrom(text: string, ownDirectory: string, env: Env): readonly str
     const assigned = /^\s*(?:export\s+|readonly\s+|local\s+)?(\w+)=(["']?)([^"']*)\2\s*$/.exec(line);
     if (assigned) variables.set(assigned[1]!, assigned[3]!);
     if (!PASSES_ON.test(line)) continue;
-    for (const [, double, single, bare] of line.matchAll(PATH_WORD)) {
+    for (const { 1: double, 2: single, 3: bare, index } of line.matchAll(PATH_WORD)) {
       const target = (double ?? single ?? bare ?? "").replace(/^~(?=\/)/, () => env.HOME ?? "~");
       if (isAbsolute(target) && !/[$`]/.test(target) && !INTERPRETERS.test(basename(target))) {
-        targets.push(normalize(target));
+        targets.push({ path: normalize(target), read: READS_A_SCRIPT.test(line.slice(0, index)) });
       }
     }
   }

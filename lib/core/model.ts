@@ -44,6 +44,11 @@ export function runtimeKey({ provider, profile }: Pick<Runtime, "provider" | "pr
   return profile ? `${provider}:${profile.id}` : provider;
 }
 
+/** Of a runtime's key. */
+export function providerOf(key: string): string {
+  return key.split(":", 1)[0]!;
+}
+
 /** A row of the provider table that is not usable here, and why: the text shown by `drover agents --all`. */
 export interface SkippedProvider {
   readonly provider: string;

@@ -1,10 +1,9 @@
 /** The binary watch: notices agent CLIs that were replaced, tells servers of the new ones, and holds starts meanwhile. */
 import { isOurselves } from "../agents/discover.ts";
-import type { Runtime } from "../core/model.ts";
+import { type Runtime, runtimeKey, type SkippedProvider } from "../core/model.ts";
 import type { Logger } from "../core/ports.ts";
 import { confirmedChange, lookAgainMs, mayLaunch, unsettled, type WatchNews } from "../core/reload.ts";
 import { type Change, type Deed, deedFor, type ReloadMode } from "../core/reload_gate.ts";
-import type { AgentWatch } from "./agent_watch.ts";
 import { binaryOf, goneFrom, pendingOf, reasonOf, shortDigest, WAITS_FOR, WAITS_FOR_TASKS } from "./binary_view.ts";
 import type { ReloadPending, RuntimeBinary } from "./status.ts";
 import { type ProgramOptions, WatchedProgram } from "./watched_program.ts";
@@ -17,11 +16,15 @@ export interface BinaryWatchOptions extends Omit<ProgramOptions, "onNews"> {
   readonly intervalMs: number;
   readonly log: Logger;
   /** The list of what is offered to servers. */
-  readonly agents: Pick<AgentWatch, "put" | "drop">;
+  readonly agents: {
+    put(runtime: Runtime): void;
+    /** Of no use any more, and why. */
+    drop(runtime: Runtime, skipped: SkippedProvider): void;
+  };
   /** Tells all servers of the list; resolves when they know it, rejects only with the daemon's end. */
   readonly offer: () => Promise<void>;
-  /** Whether a task of this CLI is in hand. */
-  readonly busy: (provider: string) => boolean;
+  /** Whether a task of this runtime is in hand, by its key. */
+  readonly busy: (key: string) => boolean;
   /** All tasks and claims in hand. */
   readonly inFlight: () => { readonly active: number; readonly claims: number };
   /** Tasks of a CLI may be claimed again. */
@@ -34,20 +37,22 @@ export type Launchable = { readonly kind: "go" } | { readonly kind: "no"; readon
 export interface BinaryWatch {
   /** These are watched from now on as well; one that is watched in another place is forgotten there. */
   adopt(runtimes: readonly Runtime[]): void;
+  /** All that there are of those made from profiles: others of these are watched no more. */
+  adoptCustom(runtimes: readonly Runtime[]): void;
   /** Whether it is for this watch to say when a program that was found is of use. */
   knows(runtime: Runtime): boolean;
   /** Looks at everything again and again, until the signal aborts. */
   run(signal: AbortSignal): Promise<void>;
   /** One look at everything. Rejects only with the signal's reason. */
   look(signal: AbortSignal): Promise<void>;
-  /** Tasks of a CLI that is being replaced stay in the queue. */
-  mayClaim(provider: string): boolean;
+  /** Tasks of a CLI that is being replaced stay in the queue. By the key of a runtime, as everything here. */
+  mayClaim(key: string): boolean;
   /**
    * Looks at a program right before a task starts it, and waits at most `limitMs` while it is being replaced. `distrust`:
    * starting it has just failed. Never rejects.
    */
   launchable(
-    provider: string,
+    key: string,
     options: { limitMs: number; signal: AbortSignal; distrust?: boolean },
   ): Promise<Launchable>;
   /** What is certain and not registered, of what was registered before. */
@@ -57,7 +62,7 @@ export interface BinaryWatch {
   /** Called after each look and after each registration. */
   onLooked: () => void;
   /** Of a registered CLI, for the status. */
-  view(provider: string): RuntimeBinary | undefined;
+  view(key: string): RuntimeBinary | undefined;
   /** What has waited longest. */
   pending(): ReloadPending | undefined;
 }
@@ -94,13 +99,22 @@ class ProgramsWatch implements BinaryWatch {
 
   adopt(runtimes: readonly Runtime[]): void {
     for (const runtime of runtimes) {
-      const same = this.#works.get(runtime.provider)?.program.path === runtime.executable;
+      const same = this.#works.get(runtimeKey(runtime))?.program.path === runtime.executable;
       if (!same && !isOurselves(runtime)) this.#watch(runtime);
     }
   }
 
-  knows({ provider, executable }: Runtime): boolean {
-    return this.#options.mode !== "off" && this.#works.get(provider)?.program.path === executable;
+  adoptCustom(runtimes: readonly Runtime[]): void {
+    const keys = new Set(runtimes.map(runtimeKey));
+    for (const [key, { program, offered }] of this.#works) {
+      // One that was withdrawn is no runtime of any server, and may come back.
+      if (program.runtime.profile && offered && !keys.has(key)) this.#works.delete(key);
+    }
+    this.adopt(runtimes);
+  }
+
+  knows(runtime: Runtime): boolean {
+    return this.#options.mode !== "off" && this.#works.get(runtimeKey(runtime))?.program.path === runtime.executable;
   }
 
   async run(signal: AbortSignal): Promise<void> {
@@ -130,16 +144,16 @@ class ProgramsWatch implements BinaryWatch {
     this.onLooked();
   }
 
-  mayClaim(provider: string): boolean {
-    const watch = this.#works.get(provider)?.program.watch;
+  mayClaim(key: string): boolean {
+    const watch = this.#works.get(key)?.program.watch;
     return !watch || this.#options.mode === "off" || (watch.state.kind !== "absent" && !unsettled(watch));
   }
 
   async launchable(
-    provider: string,
+    key: string,
     { limitMs, signal, distrust = false }: { limitMs: number; signal: AbortSignal; distrust?: boolean },
   ): Promise<Launchable> {
-    const work = this.#works.get(provider);
+    const work = this.#works.get(key);
     if (!work) return { kind: "go" };
     const { program } = work;
     const { clock, intervalMs, log } = this.#options;
@@ -159,7 +173,7 @@ class ProgramsWatch implements BinaryWatch {
         if (verdict === "go") return { kind: "go" };
         const left = until - clock.monotonic();
         if (verdict === "no" || left <= 0) return { kind: "no", why: reasonOf(program, { waitedMs: limitMs }) };
-        if (!waits) log.info("a task waits for its agent CLI", { provider, state: program.watch.state.kind });
+        if (!waits) log.info("a task waits for its agent CLI", { provider: key, state: program.watch.state.kind });
         await clock.sleep(Math.min(lookAgainMs(program.watch, intervalMs), left), { signal });
       }
     } catch (error) {
@@ -182,8 +196,8 @@ class ProgramsWatch implements BinaryWatch {
     return [...this.#works.values()].some(({ program }) => unsettled(program.watch));
   }
 
-  view(provider: string): RuntimeBinary | undefined {
-    const work = this.#works.get(provider);
+  view(key: string): RuntimeBinary | undefined {
+    const work = this.#works.get(key);
     return work && binaryOf(work.program, work.registeredAt, (at) => this.#wall(at));
   }
 
@@ -209,13 +223,13 @@ class ProgramsWatch implements BinaryWatch {
       remindedAt: -Infinity,
       registeredAt: clock.now(),
     };
-    this.#works.set(runtime.provider, work);
+    this.#works.set(runtimeKey(runtime), work);
   }
 
   async #lookAt(program: WatchedProgram, signal: AbortSignal): Promise<void> {
-    const could = this.mayClaim(program.provider);
+    const could = this.mayClaim(program.key);
     await program.look(signal);
-    if (!could && this.mayClaim(program.provider)) this.#options.onClaimable();
+    if (!could && this.mayClaim(program.key)) this.#options.onClaimable();
   }
 
   #tell({ program }: Work, news: WatchNews): void {
@@ -265,7 +279,7 @@ class ProgramsWatch implements BinaryWatch {
       if (deed === "refresh") void this.#register(work, change);
       else this.#remind(work, "a replaced agent CLI waits", WAITS_FOR[deed]);
     } else if (program.watch.state.kind === "absent" && work.offered) {
-      if (busy(program.provider)) this.#remind(work, "withdrawing an agent CLI waits", WAITS_FOR_TASKS);
+      if (busy(program.key)) this.#remind(work, "withdrawing an agent CLI waits", WAITS_FOR_TASKS);
       else void this.#withdraw(work);
     }
   }
@@ -305,7 +319,8 @@ class ProgramsWatch implements BinaryWatch {
     const { provider, path } = program;
     try {
       // Another directory of PATH may have one.
-      const elsewhere = program.watch.state.kind === "absent" && program.watch.state.why === "rejected"
+      const custom = program.runtime.profile !== undefined;
+      const elsewhere = custom || program.watch.state.kind === "absent" && program.watch.state.why === "rejected"
         ? program.refusal
         : await probe(provider, { env: env(), signal: this.#signal });
       if (program.watch.state.kind !== "absent" || confirmedChange(program.watch)) return;
@@ -314,7 +329,7 @@ class ProgramsWatch implements BinaryWatch {
         log.info("agent CLI is in another place", { provider, from: path, to: elsewhere.executable });
         agents.put(elsewhere);
         this.#watch(elsewhere);
-      } else agents.drop(elsewhere && "why" in elsewhere ? elsewhere : goneFrom(program));
+      } else agents.drop(program.runtime, elsewhere && "why" in elsewhere ? elsewhere : goneFrom(program));
       await offer();
       log.info("agent CLI was withdrawn", { provider, path });
       this.onLooked();

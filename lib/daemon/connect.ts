@@ -5,14 +5,14 @@ import type { Connection } from "./connection.ts";
 import type { ConnectionConfig, DaemonOptions } from "./daemon_contract.ts";
 import { createDelivery } from "./delivery.ts";
 import type { Outbox } from "./outbox.ts";
-import { createProfileRuntimes } from "./profile_runtimes.ts";
+import { createProfileRuntimes, type ProfileRuntimes } from "./profile_runtimes.ts";
 import { createRegistration, type Registration } from "./registration.ts";
 
 /** Nothing is sent yet. */
 export function openConnection(
   config: ConnectionConfig,
   options: DaemonOptions & { readonly outbox: Outbox },
-): { connection: Connection; registration: Registration } {
+): { connection: Connection; registration: Registration; profiles: ProfileRuntimes | undefined } {
   const { clock, version, os, outbox, getLogger, findProfile } = options;
   const client = createClient({ ...config, clock, version, os, capabilities: [] });
   const connection: Connection = {
@@ -36,5 +36,5 @@ export function openConnection(
   const log = getLogger("registration");
   const profiles = findProfile && createProfileRuntimes({ client, find: findProfile, log });
   const registration = createRegistration({ ...options, connection, log, ...(profiles ? { profiles } : {}) });
-  return { connection, registration };
+  return { connection, registration, profiles };
 }

@@ -37,3 +37,8 @@ export interface Connection {
   state: "connecting" | "connected" | "refused";
   why: string;
 }
+
+/** Its runtimes that were made from profiles. */
+export function customOf({ runtimes }: Connection): Runtime[] {
+  return [...runtimes.values()].flatMap(({ runtime }) => runtime.profile ? [runtime] : []);
+}

@@ -9,17 +9,19 @@ import {
   type PhaseLimits,
   step,
 } from "../core/phase.ts";
+import { runtimeKey } from "../core/model.ts";
 import type { Logger } from "../core/ports.ts";
 import type { ClaimedTask } from "../wire/payloads.ts";
 import { type AgentWatch, createAgentWatch } from "./agent_watch.ts";
-import { type BinaryWatch, createBinaryWatch } from "./binary_watch.ts";
+import type { BinaryWatch } from "./binary_watch.ts";
 import { openConnection } from "./connect.ts";
-import type { Connection } from "./connection.ts";
+import { type Connection, customOf } from "./connection.ts";
 import type { ConnectionConfig, Daemon, DaemonOptions } from "./daemon_contract.ts";
 import { createDirectoryLocks } from "./directory_locks.ts";
 import { runHeartbeat } from "./heartbeat.ts";
 import { createLoopPulse, type LoopPulse } from "./loop_pulse.ts";
 import { openOutbox, type Outbox } from "./outbox.ts";
+import { listOfBoth, type ProfileRuntimes } from "./profile_runtimes.ts";
 import { createPool, type Pool, type Slot } from "./pool.ts";
 import type { PermissionAnswer } from "./permissions.ts";
 import { restoreAllPlaced } from "./placed_files.ts";
@@ -29,6 +31,7 @@ import { ReloadRunner, type WatchedPrograms } from "./reload_runner.ts";
 import { connectionStatus, type DaemonStatus, type ReloadPending, waitingFor } from "./status.ts";
 import { RuntimePauses } from "./runtime_pauses.ts";
 import { type RunnerContext, runTask, type TaskRun } from "./task_runner.ts";
+import { watchBinaries } from "./watch_binaries.ts";
 
 export type { ConnectionConfig, Daemon, DaemonOptions } from "./daemon_contract.ts";
 
@@ -58,6 +61,7 @@ class LoopDaemon implements Daemon {
   readonly #watch: AgentWatch;
   readonly #binaries: BinaryWatch | undefined;
   readonly #registrations = new Map<string, Registration>();
+  readonly #profiles: ProfileRuntimes[] = [];
   readonly #reload: ReloadRunner | undefined;
   readonly #limits: PhaseLimits;
   readonly #runs = new Map<string, TaskRun>();
@@ -122,7 +126,8 @@ class LoopDaemon implements Daemon {
       claimsOpen: () => claimsOpen(this.phase),
       outboxDegraded: () => this.#outbox.degraded,
       isActive: (id) => this.#runs.has(id),
-      mayClaim: (provider) => (this.#binaries?.mayClaim(provider) ?? true) && this.pauses.mayClaim(provider),
+      mayClaim: (runtime) =>
+        (this.#binaries?.mayClaim(runtimeKey(runtime)) ?? true) && this.pauses.mayClaim(runtime.provider),
       limits: options.agentLimits,
       run: (task, connection, slot) => this.#startRun(task, connection, slot),
       onTurn: () => this.#pulse.beat("poller"),
@@ -140,6 +145,7 @@ class LoopDaemon implements Daemon {
       await this.pauses.begin(signal);
       const near = this.#connections.filter(({ remote }) => !remote);
       await Promise.all(near.map(({ name }) => this.#registrations.get(name)!.offer(this.#watch.runtimes, { signal })));
+      this.#registered();
       this.#running = this.#runLoops(signal).catch((error) => {
         // Without its loops the daemon would only look alive.
         this.#log.critical("a loop failed, the daemon drains and ends", {
@@ -217,38 +223,37 @@ class LoopDaemon implements Daemon {
   }
 
   #watchBinaries(): BinaryWatch | undefined {
-    const { binaries, surroundings, getLogger, reload } = this.#options;
-    if (!binaries) return undefined;
     const { signal } = this.#loops;
-    const watch = createBinaryWatch({
-      ...this.#options,
-      ...binaries,
-      managed: reload?.policy.managed ?? false,
-      env: () => surroundings.env(),
-      log: getLogger("agents"),
-      agents: this.#watch,
+    return watchBinaries(this.#options, {
+      agents: listOfBoth(this.#watch, this.#profiles),
       offer: async () => {
         await Promise.all([...this.#registrations.values()].map((one) => one.offer(this.#watch.runtimes, { signal })));
       },
-      busy: (provider) => [...this.#runs.values()].some((run) => run.view().provider === provider),
+      busy: (key) => [...this.#runs.values()].some((run) => run.view().runtime === key),
       inFlight: () => ({ active: this.#runs.size, claims: this.#pool.claiming }),
       onClaimable: () => this.#poller.nudge(),
+      onLooked: () => this.#reload?.looked(),
     });
-    watch.onLooked = () => this.#reload?.looked();
-    return watch;
   }
 
   #connect(config: ConnectionConfig): Connection {
-    const { connection, registration } = openConnection(config, { ...this.#options, outbox: this.#outbox });
+    const { connection, registration, profiles } = openConnection(config, { ...this.#options, outbox: this.#outbox });
+    if (profiles) this.#profiles.push(profiles);
     this.#registrations.set(config.name, registration);
     return connection;
   }
 
   /** For what a server is told beside the loops: when it fails, they go on. */
   #tell(connection: Connection, tell: (registration: Registration) => Promise<void>): void {
-    void tell(this.#registrations.get(connection.name)!).then(() => this.#poller.nudge()).catch((error) =>
+    void tell(this.#registrations.get(connection.name)!).then(() => this.#registered()).catch((error) =>
       this.#loops.signal.aborted || this.#log.error("registering failed", { error: String(error) })
     );
+  }
+
+  /** Custom runtimes are known with the registration that brought them. */
+  #registered(): void {
+    this.#binaries?.adoptCustom(this.#connections.flatMap(customOf));
+    this.#poller.nudge();
   }
 
   #offerTo(connections: readonly Connection[], signal: AbortSignal): void {

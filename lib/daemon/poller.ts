@@ -1,5 +1,6 @@
 /** The poller: asks for as many tasks as there are free slots, when a hint comes, a slot frees, or the interval is over. */
 import { type Budget, claimBudget, roomFor, rotate } from "../core/claim_budget.ts";
+import type { Runtime } from "../core/model.ts";
 import type { Clock, Logger } from "../core/ports.ts";
 import type { ClaimedTask } from "../wire/payloads.ts";
 import type { Connection } from "./connection.ts";
@@ -24,7 +25,7 @@ export interface PollerOptions {
   /** Whether the daemon has this task already: a late answer can bring one twice (wire protocol, trap 11). */
   readonly isActive: (taskId: string) => boolean;
   /** Tasks of an agent CLI that cannot be started right now stay in the queue; default yes. */
-  readonly mayClaim?: (provider: string) => boolean;
+  readonly mayClaim?: (runtime: Runtime) => boolean;
   /** How many tasks of an agent CLI there may be at once, where it has a limit of its own. */
   readonly limits?: Readonly<Record<string, number>>;
   readonly run: (task: ClaimedTask, connection: Connection, slot: Slot) => void;
@@ -115,9 +116,7 @@ class BatchPoller implements Poller {
   #shares({ runtimes }: Connection, turn: number): { runtimeIds: readonly string[]; room: () => number }[] {
     const { mayClaim = () => true, limits = {}, pool } = this.#options;
     const room = (provider: string) => roomFor(limits, provider, pool.runningOf(provider));
-    const claimable = [...runtimes.values()].filter(({ runtime: { provider } }) =>
-      mayClaim(provider) && room(provider) > 0
-    );
+    const claimable = [...runtimes.values()].filter(({ runtime }) => mayClaim(runtime) && room(runtime.provider) > 0);
     const limited = (provider: string) => Object.hasOwn(limits, provider);
     const shares = Map.groupBy(claimable, ({ runtime: { provider } }) => limited(provider) ? provider : "");
     return rotate([...shares], turn).map(([provider, registered]) => ({

@@ -4,6 +4,8 @@ import type { Logger } from "../core/ports.ts";
 import { profileSignature, type RuntimeProfile } from "../core/runtime_profile.ts";
 import type { RegisterRequest } from "../wire/payloads.ts";
 import type { WireClient } from "../wire/client.ts";
+import type { AgentWatch } from "./agent_watch.ts";
+import type { BinaryWatchOptions } from "./binary_watch.ts";
 
 /** What a profile is on this machine. */
 export type FindProfile = (profile: RuntimeProfile, signal: AbortSignal) => Promise<Runtime | SkippedProvider>;
@@ -16,19 +18,22 @@ export interface WorkspaceProfiles {
 export interface ProfileRuntimes {
   /** Those of a workspace, fetched anew. A server that does not answer, or has no profiles, leaves what was known. */
   of(workspace: string, options: { signal: AbortSignal }): Promise<WorkspaceProfiles>;
-  /** Whether a server's profiles are others than those that `of` returned last. */
+  /** Whether a server's profiles are others than those that `of` returned last, or one of those could not be found. */
   changed(workspace: string, options: { signal: AbortSignal }): Promise<boolean>;
-  /** Of another version than it was. */
+  /** Of another version than it was; what belongs to another server is left alone. */
   put(runtime: Runtime): void;
+  /** Of no use any more, and why, until it is put again. */
+  drop(runtime: Runtime, why: SkippedProvider): void;
 }
 
 interface Known extends WorkspaceProfiles {
   readonly signature: string;
   /** Names for people do not launch anything, but they are registered. */
   readonly names: string;
+  readonly ids: readonly string[];
 }
 
-const NONE: Known = { signature: profileSignature([]), names: "[]", runtimes: [], failed: [] };
+const NONE: Known = { signature: profileSignature([]), names: "[]", ids: [], runtimes: [], failed: [] };
 
 export function createProfileRuntimes(options: {
   readonly client: Pick<WireClient, "profiles">;
@@ -61,6 +66,23 @@ export function createProfileRuntimes(options: {
     return { runtimes: results.flatMap(({ found }) => "why" in found ? [] : [found]), failed };
   };
 
+  /** Puts one thing in the place of whatever there was of a profile. */
+  const change = (
+    { profile }: Runtime,
+    to: (id: string) => { runtime?: Runtime; failed?: WorkspaceProfiles["failed"][number] },
+  ) => {
+    for (const [workspace, one] of byWorkspace) {
+      const id = one.ids.find((id) => id === profile?.id);
+      if (id === undefined) continue;
+      const { runtime, failed } = to(id);
+      byWorkspace.set(workspace, {
+        ...one,
+        runtimes: [...one.runtimes.filter((other) => other.profile?.id !== id), ...(runtime ? [runtime] : [])],
+        failed: [...one.failed.filter(({ profile_id }) => profile_id !== id), ...(failed ? [failed] : [])],
+      });
+    }
+  };
+
   return {
     async of(workspace, { signal }) {
       const profiles = await fetched(workspace, signal);
@@ -68,20 +90,30 @@ export function createProfileRuntimes(options: {
       const signature = profileSignature(profiles);
       const names = JSON.stringify(profiles.map(({ id, displayName }) => [id, displayName]));
       const before = known(workspace);
+      // What could not be found may be there by now.
       const same = before.signature === signature && before.names === names && before.failed.length === 0;
       const found = same ? before : await findAll(profiles, signal);
-      byWorkspace.set(workspace, { ...found, signature, names });
+      byWorkspace.set(workspace, { ...found, signature, names, ids: profiles.map(({ id }) => id) });
       return found;
     },
     async changed(workspace, { signal }) {
       const profiles = await fetched(workspace, signal);
-      return profiles !== undefined && profileSignature(profiles) !== known(workspace).signature;
+      const { signature, failed } = known(workspace);
+      return profiles !== undefined && (profileSignature(profiles) !== signature || failed.length > 0);
     },
-    put(runtime) {
-      for (const [workspace, one] of byWorkspace) {
-        const runtimes = one.runtimes.map((other) => other.profile?.id === runtime.profile?.id ? runtime : other);
-        byWorkspace.set(workspace, { ...one, runtimes });
-      }
-    },
+    put: (runtime) => change(runtime, () => ({ runtime })),
+    drop: (runtime, { detail }) =>
+      change(runtime, (profile_id) => ({ failed: { profile_id, command_name: runtime.executable, reason: detail } })),
+  };
+}
+
+/** Where a changed runtime is put: into the list of what was found, or among those made from profiles. */
+export function listOfBoth(
+  found: Pick<AgentWatch, "put" | "drop">,
+  custom: readonly ProfileRuntimes[],
+): BinaryWatchOptions["agents"] {
+  return {
+    put: (runtime) => runtime.profile ? custom.forEach((one) => one.put(runtime)) : found.put(runtime),
+    drop: (runtime, why) => runtime.profile ? custom.forEach((one) => one.drop(runtime, why)) : found.drop(why),
   };
 }

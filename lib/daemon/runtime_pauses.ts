@@ -1,6 +1,6 @@
 /** Which agent CLIs get no tasks for a while, and what ends that: time, a login, or a person; kept from daemon to daemon. */
 import type { Outcome } from "../core/message.ts";
-import type { Runtime } from "../core/model.ts";
+import { providerOf, type Runtime } from "../core/model.ts";
 import type { Clock, Logger } from "../core/ports.ts";
 import {
   isOver,
@@ -88,12 +88,13 @@ export class RuntimePauses {
 
   /** What was claimed in the same moment as the task that failed goes back to the queue; else it is `binaries` to say. */
   launchable(
-    provider: string,
+    key: string,
     limits: Parameters<BinaryWatch["launchable"]>[1],
     binaries: Pick<BinaryWatch, "launchable">,
   ): Promise<Launchable> {
+    const provider = providerOf(key);
     const pause = this.view(provider);
-    if (!pause) return binaries.launchable(provider, limits);
+    if (!pause) return binaries.launchable(key, limits);
     return Promise.resolve({ kind: "no", why: `${provider} ${pauseText(pause, this.#options.clock.now())}` });
   }
 

@@ -1,5 +1,5 @@
 /** What a daemon says about itself: one object for `status`, logs and tests, made from snapshots. */
-import type { SkippedProvider } from "../core/model.ts";
+import { type Runtime, runtimeKey, type SkippedProvider } from "../core/model.ts";
 import type { Phase } from "../core/phase.ts";
 import type { WatchState } from "../core/reload.ts";
 import type { PauseView } from "../core/runtime_pause.ts";
@@ -52,9 +52,9 @@ export function connectionStatus(
   { name, state, why, runtimes, delivery }: Connection,
   { binaries, pauses }: { binaries: Pick<BinaryWatch, "view"> | undefined; pauses: Pick<RuntimePauses, "view"> },
 ): ConnectionStatus {
-  const seen = (provider: string) => {
-    const paused = pauses.view(provider);
-    return { ...binaries?.view(provider), ...(paused ? { paused } : {}) };
+  const seen = (runtime: Runtime) => {
+    const paused = pauses.view(runtime.provider);
+    return { ...binaries?.view(runtimeKey(runtime)), ...(paused ? { paused } : {}) };
   };
   return {
     name,
@@ -66,7 +66,7 @@ export function connectionStatus(
       version: runtime.version,
       ...(runtime.profile ? { profile: runtime.profile.name } : {}),
       workspace,
-      ...seen(runtime.provider),
+      ...seen(runtime),
     })),
     droppedBatches: delivery.counts().dropped,
   };

@@ -4,7 +4,7 @@ import { agentEnv } from "../core/agent_env.ts";
 import type { Home } from "../core/home.ts";
 import { LEASE } from "../core/lease.ts";
 import { type AgentMessage, type Outcome, StopError, type StopReason, stopReasonOf } from "../core/message.ts";
-import type { AgentTask } from "../core/model.ts";
+import { type AgentTask, runtimeKey } from "../core/model.ts";
 import type { Child, Clock, Env, Files } from "../core/ports.ts";
 import type { Logger, Processes, Random } from "../core/ports.ts";
 import { runAgent } from "./agent_run.ts";
@@ -57,6 +57,8 @@ export interface RunView {
   readonly task: string;
   readonly agent: string;
   readonly provider: string;
+  /** Which of the machine's runtimes, see `runtimeKey`. */
+  readonly runtime: string;
   readonly stage: RunStage;
   readonly slot: number;
   readonly since: number;
@@ -144,6 +146,7 @@ class Run implements TaskRun {
       task: this.#task.id,
       agent: this.#task.agent?.name ?? "",
       provider: this.#registered?.runtime.provider ?? "",
+      runtime: this.#registered ? runtimeKey(this.#registered.runtime) : "",
       stage: this.#stage,
       slot: this.#slot.index,
       since: this.#since,
@@ -252,7 +255,7 @@ class Run implements TaskRun {
   /** Why its agent cannot be started; nothing when it can. */
   async #waitForProgram(distrust = false): Promise<Outcome | undefined> {
     const { signal } = this.#stop;
-    const held = await waitForProgram(this.#registered!.runtime.provider, { ...this.#context, signal, distrust });
+    const held = await waitForProgram(runtimeKey(this.#registered!.runtime), { ...this.#context, signal, distrust });
     return signal.aborted ? stopped(signal) : held;
   }
 

@@ -1,7 +1,7 @@
 /** One agent CLI under watch: looks at its files one at a time, asks for its version beside that, and keeps what is believed. */
 import { placesOf } from "../agents/what_runs_hints.ts";
 import { ProgramSight } from "../agents/what_runs_sight.ts";
-import type { Runtime, SkippedProvider } from "../core/model.ts";
+import { type Runtime, runtimeKey, type SkippedProvider } from "../core/model.ts";
 import type { Clock, Env, Files, Fingerprints } from "../core/ports.ts";
 import {
   needsProbe,
@@ -14,10 +14,13 @@ import {
   type WatchNews,
 } from "../core/reload.ts";
 
-/** Asks one CLI for its version, in the environment that agents get; `at`: this file and not what PATH leads to. */
+/**
+ * Asks one CLI for its version, in the environment that agents get; `at`: this file and not what PATH leads to; `like`:
+ * as it was launched before.
+ */
 export type Probe = (
   provider: string,
-  options: { env: Env; at?: string; signal: AbortSignal },
+  options: { env: Env; at?: string; like?: Runtime; signal: AbortSignal },
 ) => Promise<Runtime | SkippedProvider>;
 
 export interface ProgramOptions {
@@ -66,6 +69,10 @@ export class WatchedProgram {
     return this.runtime.provider;
   }
 
+  get key(): string {
+    return runtimeKey(this.runtime);
+  }
+
   get path(): string {
     return this.runtime.executable;
   }
@@ -104,7 +111,7 @@ export class WatchedProgram {
     const digest = this.watch.sample?.digest;
     if (digest === undefined) return;
     const { probe, env } = this.#options;
-    const answer = await probe(this.provider, { env: env(), at: this.path, signal });
+    const answer = await probe(this.provider, { env: env(), at: this.path, like: this.runtime, signal });
     if ("executable" in answer) {
       this.refusal = undefined;
       this.runtime = answer;

@@ -201,7 +201,7 @@ export const LAYOUTS: readonly Layout[] = [
     }),
     sees: [
       "program pnpm/tool",
-      "program pnpm/global/5/node_modules/tool/cli.js",
+      "code pnpm/global/5/node_modules/tool/cli.js",
       "code pnpm/global/5/node_modules/tool/package.json",
     ],
     whole: true,

@@ -274,7 +274,7 @@ Deno.test("Poller.run() ends with its signal, in a call or between two", async (
 
 Deno.test("Poller asks for no task of an agent CLI that cannot be started, and of all again when it is told to look", async () => {
   let held = ["a"];
-  await using w = world(() => ok([]), { runtimes: ["a", "b"], mayClaim: (provider) => !held.includes(provider) });
+  await using w = world(() => ok([]), { runtimes: ["a", "b"], mayClaim: ({ provider }) => !held.includes(provider) });
   await w.clock.settle();
   assertEquals(w.asked.map(({ runtimeIds }) => runtimeIds), [["b"]]);
   held = ["a", "b"];

@@ -1,4 +1,5 @@
 /** The binary watch over programs of a real file system, on a clock that stands still, with servers that only listen. */
+import { listOfBoth } from "../../lib/daemon/profile_runtimes.ts";
 import { assert } from "@std/assert";
 import type { Runtime, SkippedProvider } from "../../lib/core/model.ts";
 import { ROLES } from "../../lib/core/reload_sight.ts";
@@ -70,7 +71,7 @@ export class WatchedMachine implements AsyncDisposable {
       env: () => surroundings.env(),
       hints: () => (options.hints ?? []).map((path) => machine.at(path)),
       probe: (provider, { at }) => this.#probe(provider, at),
-      agents: this.agents,
+      agents: listOfBoth(this.agents, []),
       offer: async () => {
         await this.away;
         this.told.push(this.agents.runtimes.map((one) => `${one.provider} ${one.version}`));

@@ -5,13 +5,13 @@ import { eventually, TestHome } from "../support/drover.ts";
 import { type ProgramForm, programForms } from "../support/program.ts";
 
 /** A wrapper around the demo agent that says what it was started with; `--version` it does not know. */
-async function withWrapper(home: TestHome, form: ProgramForm): Promise<void> {
+async function withWrapper(home: TestHome, form: ProgramForm, { version = "exit 3" } = {}): Promise<void> {
   const program = form.argv.map((word) => `'${word}'`).join(" ");
   await home.script(
     "acme-claude",
     `[ "$1" = --fast ] || exit 9
 shift
-case " $* " in *--version*) exit 3 ;; esac
+case " $* " in *--version*) ${version} ;; esac
 echo "$ACME_KEY" > acme-key
 exec ${program} __demo-agent "$@"`,
   );
@@ -58,6 +58,23 @@ Deno.test("runtime add, disable and remove reach a running daemon, which goes on
   assertEquals((await home.json(["runtime", "remove", "house"])).code, 0);
   assertEquals((await home.json(["runtime", "list"])).value.runtimes, []);
   assertEquals((await home.json(["tasks", "list"])).value.tasks.length, 1);
+  await daemon.stop();
+});
+
+Deno.test("a custom runtime whose command is replaced is registered anew, under the same id", async () => {
+  await using home = await TestHome.create(form);
+  await withWrapper(home, form, { version: "echo 1.0.0; exit" });
+  await home.json(ADD, { env: { ACME_KEY: "k" } });
+  const daemon = await home.daemon({ env: { DROVER_RELOAD_INTERVAL: "1s" } });
+  const house = async () => {
+    const { value } = await home.json(["status"]);
+    return value.connections[0].runtimes.find((one: { profile?: string }) => one.profile === "house");
+  };
+  const before = await house();
+  assertEquals(before?.version, "1.0.0");
+  await withWrapper(home, form, { version: "echo 2.0.0; exit" });
+  await eventually(async () => (await house())?.version === "2.0.0", "the new version is registered", 30_000);
+  assertEquals((await house()).id, before.id);
   await daemon.stop();
 });
 

@@ -6,6 +6,8 @@ import { programForms } from "../support/program.ts";
 import { realCliVersion } from "./install.ts";
 import { RealHome, type Said, spoken } from "./real_home.ts";
 
+const READ_ONLY = ["--permission", "read-only"];
+
 /** What a model may try that was told it can only read: tools that were never offered to it among them. */
 const TRESPASS = [
   { tool: "Write", args: { file_path: "written.txt", content: "x" } },
@@ -108,7 +110,7 @@ for (const form of programForms()) {
     await using claude = await RealHome.create("claude", form, { scenarios: { ...SCENARIOS, trespass } });
     const { cwd } = claude.home;
     await Deno.writeTextFile(join(cwd, "kept.txt"), "kept\n");
-    const { code, task, messages } = await claude.run("look @fake:trespass", ["--cwd", cwd]);
+    const { code, task, messages } = await claude.run("look @fake:trespass", ["--cwd", cwd, ...READ_ONLY]);
     assertEquals([code, task.permission, task.output], [0, "read-only", "I looked."], task.error ?? "");
     const results = messages.filter((message) => message.type === "tool_result").map((message) => message.output ?? "");
     assertEquals(results.length, TRESPASS.length);
@@ -127,7 +129,7 @@ for (const form of programForms()) {
     await Deno.mkdir(join(cwd, ".claude"));
     const hooks = { UserPromptSubmit: [{ hooks: [{ type: "command", command: "touch hooked.txt" }] }] };
     await Deno.writeTextFile(join(cwd, ".claude", "settings.json"), JSON.stringify({ hooks }));
-    const reading = await claude.run("look @fake:text", ["--cwd", cwd]);
+    const reading = await claude.run("look @fake:text", ["--cwd", cwd, ...READ_ONLY]);
     assertEquals([reading.code, await names(cwd)], [0, [".claude"]]);
     const full = await claude.run("look @fake:text", ["--cwd", cwd, "--permission", "full"]);
     assertEquals([full.code, await names(cwd)], [0, [".claude", "hooked.txt"]]);
