@@ -16,7 +16,8 @@ interface Receipt {
 
 /**
  * Kept low because a long-lived process otherwise grows to several times its live heap before it collects. The same for
- * what is young: talkative agents make much that lives for a moment, and it is as fast in 4 MB as in the usual 16 MB.
+ * what is young: talkative agents make much that lives for a moment, and 4 MB for it in place of 16 were not seen to cost
+ * time (BENCHMARKS.md).
  */
 const V8_FLAGS = "--max-old-space-size=256,--max-semi-space-size=4";
 

@@ -3,6 +3,8 @@ import type { AgentMessage } from "../core/message.ts";
 import type { AcpOptions } from "./acp_options.ts";
 import { isRecord, type JsonRecord, listOf, parseRecord, recordOf, textOf } from "./json_fields.ts";
 
+/** Calls that are over are remembered for what an agent may still say of them; it does so soon. */
+const REMEMBERED = 1_000;
 const OVER: ReadonlySet<string> = new Set(["completed", "failed"]);
 
 interface Call {
@@ -28,6 +30,7 @@ export interface KnownCall {
 export class AcpToolCalls {
   readonly #options: AcpOptions;
   readonly #calls = new Map<string, Call>();
+  readonly #over: string[] = [];
   /** Few, however long the run. */
   readonly #unsaid = new Set<Call>();
 
@@ -90,6 +93,11 @@ export class AcpToolCalls {
     return call;
   }
 
+  #forgetOld(callId: string): void {
+    this.#over.push(callId);
+    if (this.#over.length > REMEMBERED) this.#calls.delete(this.#over.shift()!);
+  }
+
   #new(callId: string): Call {
     return { callId, tool: "", kind: "", title: "", input: {}, written: "", said: false, over: false };
   }
@@ -105,6 +113,7 @@ export class AcpToolCalls {
   #finish(call: Call, update: JsonRecord, failed: boolean): AgentMessage[] {
     const use = this.#use(call);
     call.over = true;
+    this.#forgetOld(call.callId);
     // It may be a whole file.
     call.input = {};
     call.written = "";

@@ -1,7 +1,7 @@
 /** Claude's stream-json, line by line, as messages: pure apart from what it has to remember of earlier lines. */
 import type { AgentMessage, PermissionDecision, PermissionRequest } from "../core/message.ts";
 import { Answer } from "./answer.ts";
-import { contentText, type JsonRecord, listOf, parseRecord, recordOf, textOf } from "./json_fields.ts";
+import { contentText, type JsonRecord, listOf, numberOf, parseRecord, recordOf, textOf } from "./json_fields.ts";
 import type { Line } from "./ndjson.ts";
 
 const QUOTE_CHARS = 200;
@@ -34,6 +34,7 @@ export class ClaudeEvents {
   readonly #answer = new Answer();
   #failure = "";
   #lastKind: AgentMessage["kind"] | undefined;
+  #quotaUntil: number | undefined;
   #unreadable = 0;
   #firstUnreadable = "";
 
@@ -63,6 +64,11 @@ export class ClaudeEvents {
     return `${lines} of its output could not be read as JSON, the first: ${this.#firstUnreadable}`;
   }
 
+  /** When the provider will serve again that refuses for a used-up quota, in ms since 1970. */
+  get quotaUntil(): number | undefined {
+    return this.#quotaUntil;
+  }
+
   accept(line: Line): Step {
     if (typeof line !== "string") return say({ kind: "error", text: `Left out a line of ${line.bytes} bytes` });
     if (line.trim() === "") return NOTHING;
@@ -83,6 +89,9 @@ export class ClaudeEvents {
         return { messages: this.#separated(this.#assistant(event)) };
       case "user":
         return { messages: this.#separated(this.#toolResults(event)) };
+      case "rate_limit_event":
+        this.#limited(recordOf(event.rate_limit_info));
+        return NOTHING;
       case "control_request":
         return requested(event);
       case "control_cancel_request":
@@ -93,6 +102,12 @@ export class ClaudeEvents {
         // Newer versions add types; what we do not know we do not need.
         return NOTHING;
     }
+  }
+
+  /** Said to those who are logged in with a subscription, in seconds; also when all is well. */
+  #limited({ status, resetsAt }: JsonRecord): void {
+    const isOver = status === "rejected" && numberOf(resetsAt) > 0;
+    this.#quotaUntil = isOver ? numberOf(resetsAt) * 1_000 : undefined;
   }
 
   #system(event: JsonRecord): Step {

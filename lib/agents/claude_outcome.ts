@@ -15,15 +15,38 @@ export interface Seen {
   readonly lastText: string;
   readonly failure: string;
   readonly unreadable: string;
+  /** The provider said that a quota is used up until then, in ms since 1970. */
+  readonly quotaUntil: number | undefined;
 }
 
 /** `subtype` says "success" even when the provider failed; `is_error` is what counts. Older versions do it the other way round. */
-export function outcomeOfResult(result: JsonRecord, seen: Seen): Outcome {
-  const { sessionId, lastText } = seen;
+export function outcomeOfResult(result: JsonRecord, seen: Seen, { resumed = false } = {}): Outcome {
+  const { sessionId, lastText, quotaUntil } = seen;
   const isError = result.is_error === true || textOf(result.subtype).startsWith("error");
   const said = textOf(result.result);
-  if (isError) return failed(reasonOf(result, seen), describeFailure(result, seen), sessionId);
+  if (isError) {
+    const reason = reasonOf(result, seen);
+    const detail = describeFailure(result, seen);
+    if (resumed && sessionId === undefined && isUnknownSession(result)) {
+      return { ...failed(reason, detail), resumeRejected: true };
+    }
+    const isQuota = quotaUntil !== undefined && LIMITS.has(reason);
+    return isQuota
+      ? { ...failed("agent_error.provider_quota_limit", detail, sessionId), retryAt: quotaUntil }
+      : failed(reason, detail, sessionId);
+  }
   return { kind: "completed", output: said || lastText, ...(sessionId ? { sessionId } : {}) };
+}
+
+/** What a used-up quota looks like by its status alone. */
+const LIMITS: ReadonlySet<FailureReason> = new Set([
+  "agent_error.provider_capacity_or_rate_limit",
+  "agent_error.provider_quota_limit",
+]);
+
+/** Nothing else than these words tells it from a session that broke. */
+function isUnknownSession(result: JsonRecord): boolean {
+  return listOf(result.errors).some((error) => /No conversation found/i.test(textOf(error)));
 }
 
 const BY_TERMINAL_REASON: Partial<Record<string, FailureReason>> = {

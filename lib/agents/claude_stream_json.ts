@@ -28,10 +28,11 @@ async function* converse(io: AgentIo, task: AgentTask, signal: AbortSignal): Con
         if (question) questions.ask(question);
         if (withdrawn) questions.withdraw(withdrawn);
         if (!result) continue;
-        const usage = usageOfResult(result, events, task.resumeSession !== undefined);
+        const resumed = task.resumeSession !== undefined;
+        const usage = usageOfResult(result, events, resumed);
         if (usage.length > 0) yield { kind: "usage", usage };
         // Not read any further: with a command in the background the agent stays alive after its last word.
-        return outcomeOfResult(result, events);
+        return outcomeOfResult(result, events, { resumed });
       }
     }
   } finally {

@@ -10,9 +10,12 @@ import type { WireMessage } from "../wire/payloads.ts";
 const FLUSH_MS = 500;
 /** Wire protocol 1.9. */
 const MAX_OUTPUT_BYTES = 8_192;
-/** A batch leaves at once when it holds this much; the caller is held up meanwhile, and with it the agent. */
+/**
+ * A batch leaves at once when it holds this much; the caller is held up meanwhile, and with it the agent. On its way a
+ * batch is in memory several times over, for every agent at once.
+ */
 const MAX_BATCH = 500;
-const MAX_BATCH_CHARS = 512 * 1024;
+const MAX_BATCH_CHARS = 128 * 1024;
 /** Joined text is cut into messages of at most this many characters. */
 const MAX_TEXT_CHARS = 64 * 1024;
 

@@ -174,8 +174,33 @@ Deno.test("run() names no session that the agent could not find", async () => {
   const lost = { type: "result", subtype: "error_during_execution", is_error: true, errors: ["No conversation found"] };
   const agent = playback(jsonLines({ ...lost, session_id: "gone" }), { exit: { code: 1 } });
   const { outcome } = await runOn(claudeStreamJson, agent, { task: { resumeSession: "gone" } });
-  assertEquals(outcome.sessionId, undefined);
+  assertEquals([outcome.sessionId, outcome.kind === "failed" && outcome.resumeRejected], [undefined, true]);
   assertStringIncludes(outcome.kind === "failed" ? outcome.detail : "", "No conversation found");
+});
+
+Deno.test("run() takes no session for rejected that began, or that nobody asked for", async () => {
+  const lost = { type: "result", subtype: "error_during_execution", is_error: true, errors: ["No conversation found"] };
+  const began = await runOn(claudeStreamJson, playback(jsonLines(INIT, lost)), { task: { resumeSession: "s1" } });
+  const fresh = await runOn(claudeStreamJson, playback(jsonLines(lost)));
+  for (const { outcome } of [began, fresh]) assertEquals("resumeRejected" in outcome, false);
+});
+
+Deno.test("run() says until when a quota is used up, where the provider did", async () => {
+  const limit = (status: string) => ({
+    type: "rate_limit_event",
+    rate_limit_info: { status, resetsAt: 1_800_000_000 },
+  });
+  const refused = { ...DONE, is_error: true, api_error_status: 429 };
+  const spent = await runOn(claudeStreamJson, playback(jsonLines(INIT, limit("rejected"), refused)));
+  assertEquals(spent.outcome.kind === "failed" && [spent.outcome.reason, spent.outcome.retryAt], [
+    "agent_error.provider_quota_limit",
+    1_800_000_000_000,
+  ]);
+  const busy = await runOn(claudeStreamJson, playback(jsonLines(INIT, limit("rejected"), limit("allowed"), refused)));
+  assertEquals(busy.outcome.kind === "failed" && [busy.outcome.reason, busy.outcome.retryAt], [
+    "agent_error.provider_capacity_or_rate_limit",
+    undefined,
+  ]);
 });
 
 Deno.test("run() answers with what was said after the last tool when the result has no text", async () => {

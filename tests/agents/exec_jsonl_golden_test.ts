@@ -44,6 +44,12 @@ const GEMINI: Row[] = [
     exit: { code: 145 },
   },
   {
+    transcript: "http429",
+    kinds: "session usage",
+    end: { reason: "agent_error.provider_capacity_or_rate_limit", detail: "Please wait and try again later" },
+    exit: { code: 173 },
+  },
+  {
     transcript: "midfail",
     kinds: "session tool-use tool-result usage",
     end: { reason: "agent_error.provider_server_error", detail: "fake-llm scripted error 500" },

@@ -22,8 +22,6 @@ interface Misdeed {
   readonly error?: readonly string[];
   /** Parts of what its messages of type `error` say. */
   readonly remark?: string;
-  /** In ms, from the command line to its exit code. */
-  readonly within?: number;
 }
 
 const MISDEEDS: readonly Misdeed[] = [
@@ -49,7 +47,6 @@ const MISDEEDS: readonly Misdeed[] = [
   {
     what: "prints garbage for ever",
     body: "exec yes garbage",
-    within: 5_000,
     args: ["--time-limit", "500ms"],
     reason: "timeout",
     error: ["longer than its limit of 0.5 s"],
@@ -122,7 +119,8 @@ const MISDEEDS: readonly Misdeed[] = [
   },
 ];
 
-const LIMIT_MS = 8_000;
+/** From the command line to its exit code: no run waits for what never comes, however slow the machine. */
+const LIMIT_MS = 60_000;
 const [, compiled] = programForms();
 
 async function claude(home: TestHome, body: string): Promise<void> {
@@ -133,7 +131,7 @@ async function claude(home: TestHome, body: string): Promise<void> {
 for (const form of programForms()) {
   const name = (sentence: string) => `[${form.kind}] ${sentence}`;
 
-  for (const { what, body, args = [], prompt, reason, error = [], remark, within = LIMIT_MS } of MISDEEDS) {
+  for (const { what, body, args = [], prompt, reason, error = [], remark } of MISDEEDS) {
     const ending = reason === undefined ? "completes" : `fails with ${reason}`;
     Deno.test(name(`run of an agent that ${what} ${ending}`), async () => {
       await using home = await TestHome.create(form);
@@ -156,7 +154,7 @@ for (const form of programForms()) {
       const remarks = messages.filter((message: { type: string }) => message.type === "error")
         .map((message: { content: string }) => message.content).join("\n");
       if (remark) assertStringIncludes(remarks, remark);
-      assert(took < within, `it took ${Math.round(took)} ms`);
+      assert(took < LIMIT_MS, `it took ${Math.round(took)} ms`);
       await home.assertNoProcessLeft();
     });
   }

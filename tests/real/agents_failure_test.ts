@@ -26,6 +26,8 @@ for (const provider of REAL_PROVIDERS) {
     await Promise.all(failures.filter((scenario) => scenario !== "http401").map(check));
     // Last: a CLI that nobody is logged in to gets no more tasks.
     await check("http401");
+    const { agents } = await real.json(["agents"]);
+    assertEquals(agents.find((agent: { provider: string }) => agent.provider === provider)?.paused?.kind, "login");
     await daemon.stop();
     await real.assertNothingLeft();
   });

@@ -106,7 +106,7 @@ export const SETUPS = {
         },
       }),
     }),
-    failures: ["http401", "http429"],
+    failures: ["http401"],
     countsLastOnly: true,
   },
   qwen: {
