@@ -3,7 +3,7 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/as
 import { join } from "@std/path";
 import { EXIT_CODES } from "../../lib/cli/exit_code.ts";
 import { TestHome } from "../support/drover.ts";
-import { programForms } from "../support/program.ts";
+import { compiledForm } from "../support/program.ts";
 
 interface Refusal {
   readonly what: string;
@@ -248,7 +248,7 @@ const HOMES: readonly Refusal[] = [
   },
 ];
 
-for (const form of programForms()) {
+for (const form of compiledForm()) {
   const name = (sentence: string) => `[${form.kind}] ${sentence}`;
 
   for (const refusal of [...PROMPTS, ...OPTIONS, ...DIRECTORIES, ...SETTINGS, ...HOMES]) {

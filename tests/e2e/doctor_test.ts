@@ -7,7 +7,7 @@ import { createLocks } from "../../lib/host/lock.ts";
 import { createNetwork } from "../../lib/host/network.ts";
 import { eventually, TestHome } from "../support/drover.ts";
 import { SmallDisk, whyNoMounts } from "../support/mounts.ts";
-import { type ProgramForm, programForms } from "../support/program.ts";
+import { compiledForm, type ProgramForm, programForms } from "../support/program.ts";
 
 /** Made before any test counts what is open: the library it loads stays for the life of this process. */
 const locks = await loadedLocks();
@@ -55,7 +55,7 @@ async function healthOnSocket(path: string): Promise<Record<string, any>> {
   return await (await client.fetch(new Request("http://drover.local/health"))).json();
 }
 
-for (const form of programForms()) {
+for (const form of compiledForm()) {
   const name = (sentence: string) => `[${form.kind}] ${sentence}`;
 
   Deno.test(

@@ -3,7 +3,7 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { join } from "@std/path";
 import { EXIT_CODES } from "../../lib/cli/exit_code.ts";
 import { eventually, TestHome } from "../support/drover.ts";
-import { programForms } from "../support/program.ts";
+import { compiledForm, programForms } from "../support/program.ts";
 
 const VERSION = 'if [ "$1" = --version ]; then echo "2.1.0 (Claude Code)"; exit 0; fi';
 const INIT = `echo '{"type":"system","subtype":"init","session_id":"s-1","model":"m"}'`;
@@ -128,7 +128,7 @@ async function claude(home: TestHome, body: string): Promise<void> {
   await home.script("claude", body === "" ? `${vanishing}\n${VERSION}` : `${VERSION}\n${body}`);
 }
 
-for (const form of programForms()) {
+for (const form of compiledForm()) {
   const name = (sentence: string) => `[${form.kind}] ${sentence}`;
 
   for (const { what, body, args = [], prompt, reason, error = [], remark } of MISDEEDS) {

@@ -5,7 +5,7 @@ import { EXIT_CODES } from "../../lib/cli/exit_code.ts";
 import { createClock } from "../../lib/host/clock.ts";
 import { createLocks } from "../../lib/host/lock.ts";
 import { TestHome } from "../support/drover.ts";
-import { programForms } from "../support/program.ts";
+import { compiledForm, programForms } from "../support/program.ts";
 
 const DEMO = ["run", "--agent", "demo", "--scratch", "@demo:fast"];
 
@@ -15,7 +15,7 @@ const PIDFILES: Record<string, string> = {
   "JSON of another shape": '{"pid":"one"}',
 };
 
-for (const form of programForms()) {
+for (const form of compiledForm()) {
   const name = (sentence: string) => `[${form.kind}] ${sentence}`;
 
   Deno.test(name("a pidfile that says nothing does not stop anybody where no daemon is"), async () => {

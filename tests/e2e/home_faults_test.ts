@@ -6,7 +6,7 @@ import { EXIT_CODES } from "../../lib/cli/exit_code.ts";
 import { createNetwork } from "../../lib/host/network.ts";
 import { eventually, TestHome } from "../support/drover.ts";
 import { readOnlyHome, SmallDisk, whyNoMounts } from "../support/mounts.ts";
-import { programForms } from "../support/program.ts";
+import { compiledForm } from "../support/program.ts";
 
 const DEMO = ["run", "--agent", "demo", "--scratch", "@demo:fast"];
 
@@ -41,7 +41,7 @@ const DAMAGES: readonly Damage[] = [
   { file: "outbox.db", what: "is another program's", harm: foreign, says: ["another program", "move it aside"] },
 ];
 
-for (const form of programForms()) {
+for (const form of compiledForm()) {
   const name = (sentence: string) => `[${form.kind}] ${sentence}`;
 
   Deno.test(name("a damaged store is refused with its path and the way out, and that way works"), async () => {
@@ -70,7 +70,7 @@ for (const form of programForms()) {
 const noMounts = whyNoMounts();
 if (noMounts !== undefined) console.warn(`Tests of read-only and full disks are left out: ${noMounts}`);
 
-for (const form of programForms()) {
+for (const form of compiledForm()) {
   Deno.test({
     name: `[${form.kind}] a home on a read-only file system is refused by everything that would write`,
     ignore: noMounts !== undefined,

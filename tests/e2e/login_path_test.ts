@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { join } from "@std/path";
 import { eventually, TestHome } from "../support/drover.ts";
-import { programForms } from "../support/program.ts";
+import { compiledForm } from "../support/program.ts";
 
 const BASH = ["/bin/bash", "/usr/bin/bash"].find((path) => {
   try {
@@ -39,7 +39,7 @@ function until(home: TestHome, provider: string): Promise<void> {
   return eventually(async () => (await providers(home)).includes(provider), `${provider} is registered`, PATIENCE_MS);
 }
 
-for (const form of programForms()) {
+for (const form of compiledForm()) {
   Deno.test({
     name: `an agent that only the login shell's PATH knows is found, and gets that PATH (${form.kind})`,
     ignore: BASH === undefined,

@@ -3,7 +3,7 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { join } from "@std/path";
 import { EXIT_CODES } from "../../lib/cli/exit_code.ts";
 import { eventually, TestHome } from "../support/drover.ts";
-import { programForms } from "../support/program.ts";
+import { compiledForm } from "../support/program.ts";
 
 const IN_PLACE = ["run", "--agent", "demo", "--cwd", "."];
 
@@ -28,7 +28,7 @@ function filesIn(path: string): string[] {
   return [...Deno.readDirSync(path)].map(({ name }) => name).filter((name) => name.startsWith("drover-demo"));
 }
 
-for (const form of programForms()) {
+for (const form of compiledForm()) {
   const name = (sentence: string) => `[${form.kind}] ${sentence}`;
 
   Deno.test(name("tasks approve and deny answer from another terminal what a run in place asks"), async () => {

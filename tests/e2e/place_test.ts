@@ -1,5 +1,5 @@
 /** Where tasks work, end to end: uncommitted work, turns in a directory, and files that are there for a run only. */
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertStringIncludes } from "@std/assert";
 import { join } from "@std/path";
 import { EXIT_CODES } from "../../lib/cli/exit_code.ts";
 import { eventually, TestHome } from "../support/drover.ts";

@@ -3,7 +3,7 @@ import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { join } from "@std/path";
 import { EXIT_CODES } from "../../lib/cli/exit_code.ts";
 import { eventually, TestHome } from "../support/drover.ts";
-import { programForms } from "../support/program.ts";
+import { compiledForm, programForms } from "../support/program.ts";
 
 async function config(home: TestHome): Promise<unknown> {
   return JSON.parse(await Deno.readTextFile(join(home.home, "config.json")).catch(() => "null"));
@@ -14,7 +14,7 @@ async function statusOf(home: TestHome): Promise<any> {
   return (await home.json(["status"])).value;
 }
 
-for (const form of programForms()) {
+for (const form of compiledForm()) {
   const name = (sentence: string) => `[${form.kind}] ${sentence}`;
 
   Deno.test(

@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { EXIT_CODES } from "../../lib/cli/exit_code.ts";
 import { eventually, TestHome } from "../support/drover.ts";
-import { programForms } from "../support/program.ts";
+import { compiledForm, programForms } from "../support/program.ts";
 
 const OLD = { env: { DROVER_VERSION_OVERRIDE: "0.0.1" } };
 const NEWER = { env: { DROVER_VERSION_OVERRIDE: "99.0.0" } };
@@ -13,7 +13,7 @@ async function breadcrumbs(home: TestHome): Promise<number> {
   return (await home.log()).split("\n").filter((line) => line.includes("in place of another version")).length;
 }
 
-for (const form of programForms()) {
+for (const form of compiledForm()) {
   const name = (sentence: string) => `[${form.kind}] ${sentence}`;
 
   Deno.test(name("twenty newer commands at once replace a stale daemon exactly once"), async () => {

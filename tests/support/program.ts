@@ -30,8 +30,9 @@ export function programForms(): readonly ProgramForm[] {
 
 /**
  * Only the form that people have: for tests that take long and try what the form has no part in. The life cycle's own
- * tests show for both that a daemon is started, found and stopped.
+ * tests show for both that a daemon is started, found and stopped. `DROVER_TEST_FORMS=both` runs all tests in both.
  */
 export function compiledForm(): readonly ProgramForm[] {
+  if (Deno.env.get("DROVER_TEST_FORMS") === "both") return programForms();
   return programForms().filter(({ kind }) => kind === "compiled");
 }
