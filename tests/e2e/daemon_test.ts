@@ -34,7 +34,7 @@ for (const form of programForms()) {
   Deno.test(name("a stopping daemon waits for its task, and a second signal ends it for a later attempt"), async () => {
     await using home = await TestHome.create(form);
     const daemon = await home.daemon();
-    const run = home.spawn(["run", "--agent", "demo", "--scratch", "@demo:sleep=600"], { stdout: "null" });
+    const run = home.spawn(["run", "--agent", "demo", "--scratch", "@demo:sleep=3000"], { stdout: "null" });
     await eventually(
       async () => (await home.json(["tasks", "list", "--status", "running"])).value.tasks.length === 1,
       "it runs",
