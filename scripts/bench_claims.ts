@@ -18,12 +18,11 @@ export async function benchClaims(
 ): Promise<{ name: string; perSecond: number }[]> {
   const directory = await Deno.makeTempDir({ prefix: "drover-bench-" });
   const clock = createClock();
-  const coordinator = createCoordinator({
-    path: `${directory}/coordinator.db`,
+  const coordinator = await createCoordinator({
+    database: { kind: "sqlite", path: `${directory}/coordinator.db`, synchronous },
     clock,
     random: createRandom(),
     log: silent,
-    synchronous,
   });
   try {
     const call = async (path: string, body?: unknown) => {
@@ -85,7 +84,7 @@ export async function benchClaims(
       },
     ];
   } finally {
-    coordinator.close();
+    await coordinator.close();
     await Deno.remove(directory, { recursive: true });
   }
 }

@@ -46,7 +46,7 @@ const PACKAGES: readonly { readonly pattern: RegExp; readonly instead: string }[
 ];
 
 /** The two stores are files of our own, opened once, and a port in between would be SQLite again under other names. */
-const MAY_USE_SQLITE = /^lib\/(coordinator\/(store|migrations)|daemon\/outbox)\w*\.ts$/;
+const MAY_USE_SQLITE = /^lib\/(coordinator\/store_sqlite|daemon\/(outbox|usage_store))\w*\.ts$/;
 
 /** main.ts is the one place that starts and ends the process, so it is free like lib/host. */
 function applies(path: string): boolean {

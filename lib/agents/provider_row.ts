@@ -2,6 +2,7 @@
 import type { Family, Permission } from "../core/model.ts";
 import type { AcpOptions } from "./acp_options.ts";
 import type { Dialect } from "./dialect.ts";
+import type { SessionLogs } from "./session_logs.ts";
 
 /** How a CLI is found and how one finds out that it works. */
 export type Launch =
@@ -102,6 +103,8 @@ interface RowBase {
   readonly login?: LoginCheck;
   /** Places below HOME from which it runs newer code without a change to its installation. */
   readonly runsFrom?: readonly string[];
+  /** What it notes of its sessions for itself; absent where that holds no tokens, or no file of lines. */
+  readonly sessionLogs?: SessionLogs;
   /** Where its token counts come from. */
   readonly usage: "stream" | "none";
   /** What people should know before they choose it. */

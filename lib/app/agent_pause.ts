@@ -1,11 +1,13 @@
 /** Agents that get no tasks for a while, for those who ask for agents: what the list says of them, and how a pause ends early. */
+import { formatDuration } from "../core/config.ts";
 import { DroverError } from "../core/drover_error.ts";
+import { LEASE } from "../core/lease.ts";
 import type { Clock } from "../core/ports.ts";
 import { pauseText } from "../core/runtime_pause.ts";
 import type { Daemon } from "../daemon/daemon.ts";
 import type { AgentView, ControlError } from "../wire/control.ts";
 
-type PauseSource = Pick<Daemon["pauses"], "view" | "resume">;
+type PauseSource = Pick<Daemon["pauses"], "view" | "ofAgent" | "resume">;
 
 /** The answer to `GET /v1/agents`, with what the coordinator does not know. */
 export async function withPauses(response: Response, pauses: PauseSource): Promise<Response> {
@@ -26,6 +28,17 @@ export function answerAboutResuming(
   if (name === undefined) return undefined;
   const agent = decodeURIComponent(name);
   const resumed = pauses.resume(agent);
+  const limit = pauses.ofAgent(agent);
+  if (limit?.kind === "limit") {
+    const body: ControlError = {
+      error: {
+        code: "agent_paused",
+        message: `Cannot resume ${agent}: its limit is reached (${limit.why})`,
+        hint: `raise it: ${limit.how}`,
+      },
+    };
+    return Response.json(body, { status: 409 });
+  }
   if (resumed || knows(agent)) return Response.json({ agent, resumed });
   const body: ControlError = {
     error: {
@@ -38,19 +51,38 @@ export function answerAboutResuming(
 }
 
 /**
- * What is to be said before a paused agent gets a task, if anything. Throws `agent_paused` where the task would be waited
- * for: `alone` means that no daemon is there to run it later.
+ * What is to be said before a paused agent gets a task, if anything. Throws `claims_paused` where a person has paused
+ * everything, and `agent_paused` where the task would be waited for: `alone` means that no daemon is there to run it later.
  */
 export function remarksOnPause(
   agent: Pick<AgentView, "name" | "paused"> | undefined,
   { alone, clock }: { alone: boolean; clock: Clock },
 ): readonly string[] {
   if (!agent?.paused) return [];
+  const { kind, how, why, until } = agent.paused;
   const text = pauseText(agent.paused, clock.now());
-  if (!alone) return [`${agent.name} ${text}; the task waits in the queue until then`];
-  const resume = `drover agents resume ${agent.name} tries it at once`;
-  throw new DroverError("agent_paused", `Cannot run the task: ${agent.name} ${text}`, {
-    hint: agent.paused.how ? `log in (${agent.paused.how}), or choose another agent; ${resume}` : resume,
-    details: { agent: agent.name, why: agent.paused.why, until: agent.paused.until },
+  // Who has paused everything does not wait for it: nobody may ever take that back.
+  if (kind === "person") {
+    throw new DroverError("claims_paused", `Cannot run the task: this drover is ${text}`, {
+      hint: "drover resume takes tasks again",
+      details: { why, until },
+    });
+  }
+  if (!alone) {
+    const kept = until !== null && until - clock.now() <= LEASE.queuedLimitMs
+      ? "until then"
+      : `for at most ${formatDuration(LEASE.queuedLimitMs)}`;
+    return [`${agent.name}: ${text}; the task waits in the queue ${kept}`];
+  }
+  throw new DroverError("agent_paused", `Cannot run the task: ${agent.name}: ${text}`, {
+    hint: (HINTS[kind] ?? HINTS.quota!)(agent.name, how),
+    details: { agent: agent.name, why, until },
   });
 }
+
+const HINTS: Readonly<Record<string, (agent: string, how: string) => string>> = {
+  quota: (agent) => `drover agents resume ${agent} tries it at once`,
+  login: (agent, how) => `log in (${how}), or choose another agent; drover agents resume ${agent} tries it at once`,
+  limit: (_agent, how) => `choose another agent, or raise the limit: ${how}`,
+  battery: (_agent, how) => `plug the machine in, or ${how}`,
+};

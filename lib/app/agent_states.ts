@@ -5,8 +5,10 @@ import { DroverError } from "../core/drover_error.ts";
 import type { Home } from "../core/home.ts";
 import type { Runtime, SkippedProvider } from "../core/model.ts";
 import type { Env, Host } from "../core/ports.ts";
-import { pauseAfterCheck, type PauseView, viewOf } from "../core/runtime_pause.ts";
-import { discoverAgents } from "./daemon_host.ts";
+import { type DayLimits, limitView } from "../core/day_limits.ts";
+import { pauseAfterCheck, type PauseView, personView, viewOf } from "../core/runtime_pause.ts";
+import { readClaimPause, readToday } from "./claims_file.ts";
+import { discoverAgents } from "./embedded_daemon.ts";
 import { currentPauses, forgetPause } from "./pauses_file.ts";
 import { connectControl } from "./reach.ts";
 
@@ -17,10 +19,18 @@ export interface AgentState extends Runtime {
 export async function agentsWithState(
   host: Host,
   home: Home,
-  { env, variables, loginCheck }: { env: Env; variables: readonly string[]; loginCheck: boolean },
+  { env, variables, loginCheck, limits }: {
+    env: Env;
+    variables: readonly string[];
+    loginCheck: boolean;
+    limits: DayLimits;
+  },
 ): Promise<{ found: readonly AgentState[]; skipped: readonly SkippedProvider[] }> {
   const { found, skipped } = await discoverAgents(host, { env, variables });
-  const pauses = await currentPauses(host.files, home, host.clock.now());
+  const { clock, files } = host;
+  const pauses = await currentPauses(files, home, clock.now());
+  const person = await readClaimPause(files, home, clock.now());
+  const today = await readToday(files, home, clock.now());
   const stateOf = async (runtime: Runtime): Promise<AgentState> => {
     const { provider } = runtime;
     const kept = pauses.get(provider);
@@ -32,7 +42,8 @@ export async function agentsWithState(
         now,
       })
       : kept;
-    return { ...runtime, paused: pause ? viewOf(pause) : null };
+    const own = pause ? viewOf(pause) : limitView(today, limits, { provider, now });
+    return { ...runtime, paused: (person ? personView(person) : own) ?? null };
   };
   return { found: await Promise.all(found.map(stateOf)), skipped };
 }

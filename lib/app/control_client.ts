@@ -54,8 +54,14 @@ export interface ControlConnection extends UserApi {
   cancelDrain(): Promise<void>;
   /** Gives an agent tasks again that is paused; false when it was not. Throws `agent_unknown`. */
   resumeAgent(name: string): Promise<boolean>;
+  /** No more tasks are claimed until then, or until that is taken back. */
+  pauseClaims(pause: { until: number | null; reason: string }): Promise<void>;
+  /** False when it was not paused. */
+  resumeClaims(): Promise<boolean>;
   /** How it was started: what a restart gives its successor. Secrets included; never to be shown or stored. */
   launch(): Promise<LaunchView>;
+  /** Has it take settings and login as they stand in their files by now; resolves with its status. */
+  reloadConfig(): Promise<Record<string, unknown>>;
   /** Has it write its record again, which proves that it is of this home: nobody else may write there. */
   adopt(): Promise<void>;
 }
@@ -111,7 +117,10 @@ function connectionOver(
       const path = `/v1/agents/${encodeURIComponent(name)}/resume`;
       return (await call({ path, method: "POST", body: {} }) as { resumed: boolean }).resumed;
     },
+    pauseClaims: async (body) => void await call({ path: "/v1/pause", method: "POST", body }),
+    resumeClaims: async () => (await call({ path: "/v1/pause", method: "DELETE" }) as { resumed: boolean }).resumed,
     launch: async () => (await shapes()).LaunchView.parse(await call({ path: "/v1/launch" })),
+    reloadConfig: async () => await call({ path: "/v1/config", method: "POST", body: {} }) as Record<string, unknown>,
     adopt: async () => void await call({ path: "/v1/record", method: "POST", body: {} }),
     [Symbol.dispose]: () => unix[Symbol.dispose](),
   };

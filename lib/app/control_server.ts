@@ -4,6 +4,7 @@ import type { Phase } from "../core/phase.ts";
 import { type ControlError, type Hello, type LaunchView, StopRequest } from "../wire/control.ts";
 import type { Daemon } from "../daemon/daemon.ts";
 import { answerAboutResuming, withPauses } from "./agent_pause.ts";
+import { answerAboutPausing } from "./claim_pause.ts";
 import { answerAboutPermissions, type PermissionSources } from "./control_permissions.ts";
 
 export interface ControlSources {
@@ -14,8 +15,12 @@ export interface ControlSources {
   readonly launch: () => LaunchView;
   /** Writes the pidfile again, for a client that found none. */
   readonly writeRecord: () => Promise<void>;
+  /** Resolves when settings and login as they stand in their files are in effect. */
+  readonly reloadConfig: () => Promise<void>;
   readonly userApi: Fetch;
   readonly permissions: Pick<PermissionSources, "runs" | "answer">;
+  /** Repositories and disk space; `undefined` for a request that is about something else. */
+  readonly upkeep: (request: Request) => Promise<Response> | undefined;
   readonly instance: string;
   readonly pauses: Daemon["pauses"];
   /** Whether such an agent CLI is here. */
@@ -37,6 +42,7 @@ export function controlHandler(sources: ControlSources): (request: Request) => R
     if (route === "GET /health") return Response.json(sources.health());
     if (route === "GET /v1/launch") return Response.json(sources.launch());
     if (route === "POST /v1/record") return sources.writeRecord().then(() => Response.json(sources.hello()));
+    if (route === "POST /v1/config") return sources.reloadConfig().then(() => Response.json(sources.status()));
     if (route === "POST /v1/stop") return stop(request, sources);
     if (route === "DELETE /v1/stop") {
       if (sources.cancelDrain()) return Response.json(sources.hello());
@@ -58,6 +64,10 @@ export function controlHandler(sources: ControlSources): (request: Request) => R
         withPauses(found, sources.pauses)
       );
     }
+    const kept = sources.upkeep(request);
+    if (kept) return kept;
+    const paused = answerAboutPausing(request, () => sources.pauses.all);
+    if (paused) return paused;
     const resumed = answerAboutResuming(request, sources);
     if (resumed) return resumed;
     if (pathname.startsWith("/v1/")) return sources.userApi(withInstance(request, sources.instance));

@@ -1,39 +1,33 @@
 /** One holder of a home: lock, stores, control socket, pidfile and daemon, opened in order and closed in reverse. */
-import { backendFor, rowOf, SESSION_VARIABLES } from "../agents/registry.ts";
-import { discover, discoverProfile, discoverProvider } from "../agents/discover.ts";
-import { howToLogIn, lookAtLogin } from "../agents/login.ts";
-import { secretsOf } from "../agents/secrets.ts";
 import { createCoordinator } from "../coordinator/embedded.ts";
-import type { Coordinator } from "../coordinator/coordinator.ts";
 import { StoreError } from "../coordinator/store.ts";
-import { BUILD } from "../core/build_info.ts";
 import type { Settings } from "../core/config.ts";
 import { DroverError } from "../core/drover_error.ts";
 import { controlSocket, type Home } from "../core/home.ts";
 import type { Runtime } from "../core/model.ts";
 import type { Ending, Phase } from "../core/phase.ts";
-import type { Env, Host, Lock } from "../core/ports.ts";
-import { createDaemon, type Daemon } from "../daemon/daemon.ts";
-import type { BinariesOptions } from "../daemon/daemon_contract.ts";
+import type { Host, Lock } from "../core/ports.ts";
+import type { Daemon } from "../daemon/daemon.ts";
 import { OutboxError } from "../daemon/outbox.ts";
-import type { HandOffPort, ReloadOptions } from "../daemon/reload_runner.ts";
-import type { LookAtLogin } from "../daemon/runtime_pauses.ts";
-import type { Surroundings } from "../daemon/surroundings.ts";
+import type { HandOffPort } from "../daemon/reload_runner.ts";
 import { daemonEnv, launchArgs, NONCE_VARIABLE, REPLACED_VARIABLE, type SupervisorKind } from "../core/launch.ts";
 import { readPidfile, sameProcess } from "../lifecycle/pidfile.ts";
 import { CONTROL_PROTOCOL, type Hello } from "../wire/control.ts";
 import { type UserApi, userApiOver } from "./control_client.ts";
 import { controlHandler } from "./control_server.ts";
+import { createEmbeddedDaemon } from "./embedded_daemon.ts";
 import { healthView } from "./health.ts";
 import { openHealthPort } from "./health_port.ts";
+import { ConfigWatch, type SettingFlags } from "./config_watch.ts";
 import { openLoginPath } from "./login_path.ts";
 import { reloadOptions } from "./reload.ts";
 import { retentionLoop } from "./retention.ts";
 import { daemonIdOf, inHome, openHome, writeOwnCommand } from "./home_dir.ts";
 import { createOwnRecord } from "./own_record.ts";
-import { pauseStore } from "./pauses_file.ts";
 import { remoteView } from "./remote.ts";
+import { openRemote } from "./remote_connection.ts";
 import { SOCKET_NAME } from "./reach.ts";
+import { createUpkeep } from "./upkeep.ts";
 import { checkWanted } from "./wanted.ts";
 
 export type Mode = "daemon" | "run";
@@ -41,6 +35,8 @@ export type Mode = "daemon" | "run";
 export interface HolderOptions {
   readonly mode: Mode;
   readonly settings: Settings;
+  /** What of the settings came from the command line. */
+  readonly flags?: SettingFlags;
   /** For the pidfile: how this process was started. */
   readonly args: readonly string[];
   /** The service manager that started it. */
@@ -86,9 +82,9 @@ async function open(host: Host, home: Home, options: HolderOptions): Promise<Hol
   const daemonId = await daemonIdOf(host, home);
   await writeOwnCommand(host, home);
 
-  const coordinator = storeOpened(() =>
+  const coordinator = await storeOpened(() =>
     createCoordinator({
-      path: home.coordinatorDb,
+      database: { kind: "sqlite", path: home.coordinatorDb },
       clock: host.clock,
       random: host.random,
       log: host.logs.getLogger("coordinator"),
@@ -96,12 +92,28 @@ async function open(host: Host, home: Home, options: HolderOptions): Promise<Hol
   );
   stack.defer(() => coordinator.close());
   const surroundings = await openLoginPath(host, home, { enabled: settings.loginPath });
+  const config = await ConfigWatch.open(host, home, options);
+  // A run in this process serves nobody but its caller.
+  const remote = mode === "daemon" ? openRemote(host, home, config) : undefined;
+  if (remote) stack.use(remote);
+  const userApi = coordinator.userApi;
+  const upkeep = stack.use(createUpkeep(host, home, { settings, env: () => surroundings.env(), userApi }));
   const { handOff } = options;
   const reload = handOff && await reloadOptions(host, home, { settings, handOff });
-  const daemon = storeOpened(() =>
-    createEmbeddedDaemon(host, home, coordinator, { ...options, instance, daemonId, surroundings, reload })
+  const daemon = await storeOpened(() =>
+    createEmbeddedDaemon(host, home, coordinator, {
+      ...options,
+      instance,
+      daemonId,
+      surroundings,
+      reload,
+      config,
+      remote,
+      upkeep,
+    })
   );
   stack.defer(() => daemon.close());
+  config.onChange(() => daemon.nudge());
 
   const place = controlSocket(home, instance, host.system);
   await prepareSocketDirectory(host, home, place.directory);
@@ -132,6 +144,7 @@ async function open(host: Host, home: Home, options: HolderOptions): Promise<Hol
     network: host.network,
     log,
     view: () => health(),
+    checkout: upkeep.checkout,
   });
   stack.defer(() => healthPort.close());
   const health = () =>
@@ -144,6 +157,7 @@ async function open(host: Host, home: Home, options: HolderOptions): Promise<Hol
       deviceName: host.system.hostname,
       os: host.system.os,
       port: healthPort.state,
+      serverUrl: remote?.link.server ?? "",
       now: host.clock.now(),
     });
   const handler = controlHandler({
@@ -154,13 +168,16 @@ async function open(host: Host, home: Home, options: HolderOptions): Promise<Hol
       ...hello(),
       ...record.view(),
       healthPort: healthPort.state,
-      remote: remoteView(settings, host.system.env),
+      remote: remoteView(settings, host.system.env, remote?.link),
+      config: config.view(),
     }),
     phase: () => daemon.phase,
     launch: () => ({ args: launchArgs(options.args), env: daemonEnv(host.system.env, home) }),
     writeRecord: () => record.write(),
+    reloadConfig: () => config.look(),
     userApi: coordinator.userApi,
     pauses: daemon.pauses,
+    upkeep: upkeep.answer,
     knows: (provider) => daemon.runtimes.some((runtime) => runtime.provider === provider),
     permissions: { runs: () => daemon.status().tasks, answer: (...asked) => daemon.answerPermission(...asked) },
     instance,
@@ -208,6 +225,8 @@ async function open(host: Host, home: Home, options: HolderOptions): Promise<Hol
     async start() {
       coordinator.start();
       await daemon.start();
+      if (mode === "daemon") void config.run(purging.signal);
+      void remote?.run(purging.signal);
       void retentionLoop(host, home, { coordinator, daemon, settings, signal: purging.signal });
     },
     closed: daemon.ended.then(async (ending) => {
@@ -236,108 +255,14 @@ export async function takeDaemonLock(host: Host, home: Home): Promise<Lock> {
   });
 }
 
-function createEmbeddedDaemon(
-  host: Host,
-  home: Home,
-  coordinator: Coordinator,
-  options: HolderOptions & {
-    instance: string;
-    daemonId: string;
-    surroundings: Surroundings;
-    reload: ReloadOptions | undefined;
-  },
-): Daemon {
-  const { clock, random, files, processes, fingerprints, system, logs } = host;
-  const { selfCommand, uid } = system;
-  const { mode, settings } = options;
-  const variables = settings.agentVariables;
-  const binaries: BinariesOptions = {
-    mode: settings.reloadBinaries,
-    intervalMs: settings.reloadIntervalMs,
-    fingerprints,
-    probe: (provider, limits) =>
-      discoverProvider(provider, { processes, files, selfCommand, uid, variables, ...limits }),
-  };
-  return createDaemon({
-    home,
-    clock,
-    random,
-    files,
-    processes,
-    daemonId: options.daemonId,
-    instance: options.instance,
-    version: BUILD.version,
-    deviceName: system.hostname,
-    os: system.os,
-    surroundings: options.surroundings,
-    slots: options.settings.maxConcurrentTasks,
-    timeLimitMs: settings.timeLimitMs,
-    silenceLimitMs: settings.silenceLimitMs,
-    toolLimitMs: settings.toolLimitMs,
-    agentLimits: settings.agentLimits,
-    pauses: {
-      store: pauseStore(files, home),
-      howToLogIn,
-      // A run in this process does not begin later for what its own end would say.
-      eager: mode === "daemon",
-      ...(settings.loginCheck ? { look: loginLook(host, { env: () => options.surroundings.env(), variables }) } : {}),
-    },
-    ...(options.known ? { known: options.known } : {}),
-    connections: [{
-      name: "embedded",
-      baseUrl: "http://embedded.drover",
-      token: coordinator.token,
-      fetch: coordinator.fetch,
-      wakeups: coordinator,
-    }],
-    // A run in this process uses what there is, and is over soon.
-    ...(mode === "run" ? { submittedTo: options.instance } : { binaries }),
-    discover: (limits) => discoverAgents(host, { ...limits, variables }),
-    findProfile: (profile, signal) => {
-      const { selfCommand, uid } = system;
-      const env = options.surroundings.env();
-      return discoverProfile(profile, { processes, files, env, selfCommand, uid, variables, signal });
-    },
-    ...(options.reload ? { reload: options.reload } : {}),
-    backendFor,
-    surfaceOf: rowOf,
-    sessionVariables: SESSION_VARIABLES,
-    secretsFor: (provider) => secretsOf(provider, variables),
-    askTimeoutMs: settings.askTimeoutMs,
-    getLogger: logs.getLogger,
-  });
-}
-
-function loginLook(
-  { processes, files, fingerprints }: Host,
-  { env, variables }: { env: () => Env; variables: readonly string[] },
-): LookAtLogin {
-  return (runtime, signal) => lookAtLogin(runtime, { processes, files, fingerprints, env: env(), variables, signal });
-}
-
 /** One that drains for its successor is there for everybody: what it takes now is done by the next. */
 function phaseToOthers(phase: Phase): Phase["kind"] {
   return phase.kind === "draining" && phase.to === "restart" ? "reload-pending" : phase.kind;
 }
 
-/** The agent CLIs of this machine but those known, and every other row of the table with why it was skipped. */
-export function discoverAgents(
-  { processes, files, system }: Host,
-  { env = system.env, known = [], ...limits }: {
-    env?: Env;
-    known?: readonly Runtime[];
-    variables?: readonly string[];
-    signal?: AbortSignal;
-  } = {},
-): ReturnType<typeof discover> {
-  const { selfCommand, uid } = system;
-  const except = new Set(known.map(({ provider }) => provider));
-  return discover({ processes, files, env, selfCommand, uid, except, ...limits });
-}
-
-function storeOpened<T>(open: () => T): T {
+async function storeOpened<T>(open: () => T | Promise<T>): Promise<T> {
   try {
-    return open();
+    return await open();
   } catch (error) {
     if (error instanceof StoreError || error instanceof OutboxError) {
       throw new DroverError("store_unusable", error.message, { cause: error });

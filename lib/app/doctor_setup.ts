@@ -7,11 +7,13 @@ import { type Env, type Host, HostError } from "../core/ports.ts";
 import { readConfigFile } from "./config_file.ts";
 import { openLoginPath } from "./login_path.ts";
 import { NAME_THEM, withheldHere, withheldText } from "./secrets_view.ts";
+import { checkServer } from "./doctor_server.ts";
 import { type Check, count, type Finding, ok, problem, warning } from "./doctor_check.ts";
 
 /** Need the home's name only, and make nothing in it. */
 export const HOME_SETUP_CHECKS: readonly Check<{ readonly host: Host; readonly home: Home }>[] = [
   ["settings", ({ host, home }) => checkSettings(host, home)],
+  ["server", ({ host, home }) => checkServer(host, home)],
   ["log", ({ host, home }) => checkLog(host, home)],
 ];
 
@@ -76,7 +78,7 @@ const WANTED: ReadonlySet<SkipReason> = new Set<SkipReason>([
 ]);
 
 async function checkAgents({ host, env, variables }: Machine): Promise<Finding[]> {
-  const { discoverAgents } = await import("./daemon_host.ts");
+  const { discoverAgents } = await import("./embedded_daemon.ts");
   const { found, skipped } = await discoverAgents(host, { env, ...(variables ? { variables } : {}) });
   const usable = found.filter(({ provider }) => provider !== "demo");
   const broken = skipped.filter(({ why }) => WANTED.has(why)).map(({ provider, why, detail }) =>
@@ -143,7 +145,7 @@ function checkProxies({ env }: Machine): Finding {
   if (set.length === 0) return ok("none in the environment");
   const details = set.map(([name, value]) => `${name}=${withoutCredentials(value)}`);
   return ok(
-    `agents get ${set.map(([name]) => name).join(", ")}; drover itself uses none`,
+    `agents get ${set.map(([name]) => name).join(", ")}; drover uses them for its team server alone`,
     details,
   );
 }

@@ -24,6 +24,8 @@ export interface HealthFacts {
   readonly deviceName: string;
   readonly os: string;
   readonly port: HealthPort;
+  /** Of the team server; absent or empty without one. */
+  readonly serverUrl?: string;
   /** Wall clock, ms since 1970. */
   readonly now: number;
 }
@@ -64,6 +66,9 @@ export interface HealthView {
   readonly resource_wait_task_count: number;
   readonly slots: DaemonStatus["slots"];
   readonly holding: DaemonStatus["holding"];
+  /** Why no agent gets tasks for now; `until` is null where a person or a plug has to help. */
+  readonly paused: NonNullable<HealthView["runtimes"][number]["paused"]> | null;
+  readonly today: DaemonStatus["today"];
   readonly waiting_for: DaemonStatus["waitingFor"];
   readonly tasks: readonly { id: string; agent: string; provider: string; stage: string; since: string }[];
   readonly agents: readonly string[];
@@ -134,7 +139,7 @@ export function healthView({ home, hello, status, record, ...facts }: HealthFact
     home: home.root,
     daemon_id: facts.daemonId,
     device_name: facts.deviceName,
-    server_url: "",
+    server_url: facts.serverUrl ?? "",
     cli_version: hello.version,
     daemon_version: hello.version,
     protocol: hello.protocol,
@@ -151,6 +156,8 @@ export function healthView({ home, hello, status, record, ...facts }: HealthFact
     resource_wait_task_count: 0,
     slots: status.slots,
     holding: status.holding,
+    paused: status.paused && pausedView(status.paused),
+    today: status.today,
     waiting_for: status.waitingFor,
     tasks: status.tasks.map(({ task, agent, provider, stage, since }) => ({
       id: task,

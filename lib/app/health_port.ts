@@ -14,13 +14,18 @@ export interface HealthPortOptions {
   readonly network: Network;
   readonly log: Logger;
   readonly view: () => HealthView;
+  /** For agents, which show their token; `undefined` for a request that is about something else. */
+  readonly checkout?: (request: Request) => Promise<Response> | undefined;
 }
 
 /** Never throws for a port that cannot be had: the daemon is there for tasks, and this is a look at it. */
-export function openHealthPort({ port, network, log, view }: HealthPortOptions): HealthEndpoint {
+export function openHealthPort({ port, network, log, view, checkout }: HealthPortOptions): HealthEndpoint {
   if (port === 0) return { state: { kind: "off" }, close: () => Promise.resolve() };
   try {
-    const server = network.serveLoopback(port, (request) => answer(request, { port, view }));
+    const server = network.serveLoopback(
+      port,
+      (request) => answer(request, { port, view, ...(checkout ? { checkout } : {}) }),
+    );
     log.info("health port open", { address: `127.0.0.1:${server.port}` });
     return { state: { kind: "listening", port: server.port }, close: () => server.close() };
   } catch (error) {
@@ -40,12 +45,17 @@ const HEADERS = {
   "cross-origin-resource-policy": "same-origin",
 };
 
-function answer(request: Request, { port, view }: Pick<HealthPortOptions, "port" | "view">): Response {
+function answer(
+  request: Request,
+  { port, view, checkout }: Pick<HealthPortOptions, "port" | "view" | "checkout">,
+): Response | Promise<Response> {
   // A page whose own name was made to lead here is of the same origin to its browser; only the name tells.
   if (!hostNames(port).includes(request.headers.get("host")?.toLowerCase() ?? "")) {
     return refused(403, `Cannot answer: the Host header must be 127.0.0.1:${port} or localhost:${port}`);
   }
   const { pathname } = new URL(request.url);
+  const answered = checkout?.(request);
+  if (answered) return answered;
   if (pathname !== "/health") return refused(404, `Cannot answer ${pathname}: there is only /health`);
   if (request.method !== "GET" && request.method !== "HEAD") {
     return refused(405, `Cannot answer ${request.method}: /health can only be read`, { allow: "GET, HEAD" });

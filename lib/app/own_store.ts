@@ -17,18 +17,15 @@ export async function openOwnStore(host: Host, home: Home): Promise<UserApi | un
   });
   if (!lock) return undefined;
   try {
-    const coordinator = createCoordinator({
-      path: home.coordinatorDb,
+    const coordinator = await createCoordinator({
+      database: { kind: "sqlite", path: home.coordinatorDb },
       clock: host.clock,
       random: host.random,
       log: host.logs.getLogger("coordinator"),
     });
     return userApiOver(coordinator.userApi, host.clock, {
       live: false,
-      dispose: () => {
-        coordinator.close();
-        lock.release();
-      },
+      dispose: () => void coordinator.close().finally(() => lock.release()),
     });
   } catch (error) {
     lock.release();

@@ -9,6 +9,7 @@ import type { Hello } from "../wire/control.ts";
 import { readConfigFile, setInConfigFile, unsetInConfigFile } from "./config_file.ts";
 import { checkHome } from "./home_dir.ts";
 import { instancePorts } from "./instance.ts";
+import type { RemoteLink, ServerView } from "./remote_link.ts";
 import { readSettings } from "./settings.ts";
 
 const ROW = rowOf("remoteEnabled");
@@ -17,10 +18,20 @@ const ROW = rowOf("remoteEnabled");
 export interface RemoteView {
   readonly enabled: boolean;
   readonly variable: string | null;
+  /** The server that the daemon has a connection to; null where it has none. */
+  readonly connection: ServerView | null;
 }
 
-export function remoteView(settings: Settings, env: Env): RemoteView {
-  return { enabled: settings.remoteEnabled, variable: env[ROW.variable] ? ROW.variable : null };
+export function remoteView(
+  settings: Pick<Settings, "remoteEnabled">,
+  env: Env,
+  link: Pick<RemoteLink, "view"> | undefined,
+): RemoteView {
+  return {
+    enabled: settings.remoteEnabled,
+    variable: env[ROW.variable] ? ROW.variable : null,
+    connection: link?.view() ?? null,
+  };
 }
 
 export interface RemoteSet {
@@ -43,19 +54,24 @@ export async function setRemote(
   restart: Pick<RestartOptions, "start" | "stop">,
 ): Promise<RemoteSet> {
   // What would keep a daemon from starting is said before anything is stopped.
-  await readSettings(host, home);
+  const { serverUrl } = await readSettings(host, home);
   const running = await runningRemote(host, home);
   if (running.kind === "none") {
     const changed = await persist(host, home, enabled);
     return { changed, daemon: "none", hello: undefined, hiddenBy: host.system.env[ROW.variable] ? ROW.variable : null };
   }
   const { hello, view } = running;
-  if (view && (view.enabled === enabled || view.variable !== null)) {
+  if (view && (view.variable !== null || (view.enabled === enabled && isConnected(view, serverUrl)))) {
     const changed = await persist(host, home, enabled);
     return { changed, daemon: "unchanged", hello, hiddenBy: view.enabled === enabled ? null : view.variable };
   }
   const next = await restartWith(host, home, enabled, restart);
   return { changed: true, daemon: "restarted", hello: next, hiddenBy: null };
+}
+
+/** A daemon that began without a server, or with another one, has no connection to this one. */
+function isConnected({ enabled, connection }: RemoteView, serverUrl: string): boolean {
+  return !enabled || serverUrl === "" || connection?.server === serverUrl;
 }
 
 type RunningRemote =

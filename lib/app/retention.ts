@@ -24,7 +24,7 @@ export async function retentionLoop(
   while (!signal.aborted) {
     const before = host.clock.now() - settings.retentionDays * DAY_MS;
     try {
-      const tasks = coordinator.purge(before);
+      const tasks = await coordinator.purge(before);
       const transcripts = await removeOlder(host, home.transcripts, before);
       if (tasks + transcripts > 0) log.info("records past their retention were removed", { tasks, transcripts });
       const undelivered = daemon.purgeOutbox(before);

@@ -31,7 +31,7 @@ export function parseCommand(command: Command, args: readonly string[]): Parsed 
     new DroverError("usage", message, { hint });
   const withoutValue = ({ name, value }: OptionSpec) => usage(`The option --${name} needs a value: --${name} ${value}`);
   const valued = options.filter((option) => option.value).map((option) => option.name);
-  const parsed = parseArgs(args, {
+  const parsed = parseArgs(withDashesJoined(args, valued), {
     boolean: options.filter((option) => !option.value).map((option) => option.name),
     string: [...valued, "_"],
     // Each as a list, or of two values the last would win in silence.
@@ -72,6 +72,17 @@ export function parseCommand(command: Command, args: readonly string[]): Parsed 
   }
   if (!switches.has("help")) checkOperands(command, positional, usage);
   return { positional, values, switches, lists };
+}
+
+/** `--token -` as `--token=-`: a dash alone stands for standard input, and the parser would take it for an operand. */
+function withDashesJoined(args: readonly string[], valued: readonly string[]): string[] {
+  const end = args.includes("--") ? args.indexOf("--") : args.length;
+  const joins = (index: number) =>
+    index + 1 < end && args[index + 1] === "-" && valued.some((name) => args[index] === `--${name}`);
+  return args.flatMap((word, index) => {
+    if (joins(index)) return [`${word}=-`];
+    return index > 0 && joins(index - 1) ? [] : [word];
+  });
 }
 
 function checkOperands(command: Command, positional: readonly string[], usage: (message: string) => DroverError): void {

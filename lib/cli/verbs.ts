@@ -34,6 +34,14 @@ export const VERBS: Readonly<Record<string, Verb>> = {
     summary: "print the end of the daemon's log, or of a task's transcript",
     load: async () => (await import("./commands/logs.ts")).logs,
   },
+  "pause": {
+    summary: "take no more tasks for a while; running ones go on",
+    load: async () => (await import("./commands/pause.ts")).pause,
+  },
+  "resume": {
+    summary: "take tasks again after a pause",
+    load: async () => (await import("./commands/pause.ts")).resume,
+  },
   "drain": {
     summary: "let the daemon finish its tasks and end, without waiting for it",
     load: async () => (await import("./commands/lifecycle.ts")).drain,
@@ -70,6 +78,10 @@ export const VERBS: Readonly<Record<string, Verb>> = {
     summary: "refuse what the agent of a task asks for",
     load: async () => (await import("./commands/tasks_permission.ts")).tasksDeny,
   },
+  "repo checkout": {
+    summary: "for agents, inside a task: check out a repository on a branch of its own",
+    load: async () => (await import("./commands/repo.ts")).repoCheckout,
+  },
   "agents": {
     summary: "show the agent CLIs found here",
     load: async () => (await import("./commands/agents.ts")).agents,
@@ -98,6 +110,18 @@ export const VERBS: Readonly<Record<string, Verb>> = {
     summary: "remove a custom runtime; its tasks stay in the history",
     load: async () => (await import("./commands/runtime.ts")).runtimeRemove,
   },
+  "usage": {
+    summary: "show the tokens of each day, by agent CLI and model",
+    load: async () => (await import("./commands/usage.ts")).usage,
+  },
+  "disk": {
+    summary: "show what work directories, repositories and records take of the disk",
+    load: async () => (await import("./commands/disk.ts")).disk,
+  },
+  "disk free": {
+    summary: "remove the work directories and repositories that nobody needs any more",
+    load: async () => (await import("./commands/disk.ts")).diskFree,
+  },
   "config list": {
     summary: "show every setting, its value, and where that comes from",
     load: async () => (await import("./commands/config.ts")).configList,
@@ -125,6 +149,18 @@ export const VERBS: Readonly<Record<string, Verb>> = {
   "service status": {
     summary: "show whether the service is installed, enabled, running and up to date",
     load: async () => (await import("./commands/service.ts")).serviceShow,
+  },
+  "login": {
+    summary: "log in at a team server; its token is read from a file or typed, never given as an argument",
+    load: async () => (await import("./commands/login.ts")).login,
+  },
+  "logout": {
+    summary: "forget the token of the server",
+    load: async () => (await import("./commands/login.ts")).logout,
+  },
+  "whoami": {
+    summary: "ask the server whose token this is and which workspaces it opens",
+    load: async () => (await import("./commands/login.ts")).whoami,
   },
   "enable remote": {
     summary: "let the daemon take work from the configured server",

@@ -1,14 +1,12 @@
-/** The embedded server as its users see it: one request handler over one SQLite file, wake-ups, and a clean end. */
+/** The embedded server as its users see it: one request handler over one database, wake-ups, and a clean end. */
 import type { Clock, Fetch, Logger, Random } from "../core/ports.ts";
+import type { Database } from "./database.ts";
 
 export interface CoordinatorOptions {
-  /** Path of the database, or `:memory:`. */
-  readonly path: string;
+  readonly database: Database;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
-  /** `full` survives a power cut with the last answer; `normal` (the default) survives a crash of the process. */
-  readonly synchronous?: "normal" | "full";
 }
 
 /** Something a daemon may want to look at. A hint: losing one costs latency and never work. */
@@ -28,14 +26,14 @@ export interface Coordinator {
   /** Hears everything from the call on; ends when the signal aborts or the coordinator closes. */
   subscribe(signal: AbortSignal): AsyncIterable<Wakeup>;
   /** Runs the sweeps once; the loop that calls it every `LEASE.sweepMs` belongs to the coordinator's `start`. */
-  sweep(): void;
+  sweep(): Promise<void>;
   /**
    * Deletes tasks that ended before `before` (ms since 1970), with their messages, usage and threads left empty.
    * Returns how many.
    */
-  purge(before: number): number;
+  purge(before: number): Promise<number>;
   /** Starts the sweep loop. It sweeps only once it has listened for as long as a daemon may be silent. */
   start(): void;
   /** Ends subscriptions and follow streams and closes the database. Idempotent; later requests are answered with 503. */
-  close(): void;
+  close(): Promise<void>;
 }

@@ -1,5 +1,6 @@
 /** What every part of the coordinator works with: the store, the ports, those who listen, and this workspace. */
 import type { Clock, Logger, Random } from "../core/ports.ts";
+import type { Progress } from "./progress.ts";
 import type { Store } from "./store.ts";
 import type { Topics, Wakeups } from "./wake.ts";
 
@@ -12,7 +13,11 @@ export interface Deps {
   readonly wakeups: Wakeups;
   /** Who follows which task. */
   readonly topics: Topics;
-  /** The latest progress line of tasks in flight. Worth nothing after a restart, so it is not stored. */
-  readonly progress: Map<string, string>;
+  readonly progress: Progress;
   readonly workspaceId: string;
+}
+
+/** `work` gets what it works with anew: its store is the transaction. Name it `deps`, so that the outer one is out of reach. */
+export function inTransaction<T>(deps: Deps, work: (deps: Deps) => Promise<T>): Promise<T> {
+  return deps.store.transaction((store) => work({ ...deps, store }));
 }

@@ -1,47 +1,43 @@
-/** Makes the embedded coordinator: opens the store, builds both request handlers over it, and runs the sweeps. */
+/** Makes a coordinator: opens the store, builds both request handlers over it, and runs the sweeps. */
 import { LEASE, listeningSince, mayJudgeSilence } from "../core/lease.ts";
 import type { Fetch } from "../core/ports.ts";
 import type { Coordinator, CoordinatorOptions } from "./coordinator.ts";
 import type { Deps } from "./deps.ts";
 import { createHandler } from "./handler.ts";
-import { Store } from "./store.ts";
-import { purgeEnded, sweep } from "./sweeper.ts";
+import { hearPeers, tellPeers } from "./notices.ts";
+import { openStore } from "./open_store.ts";
+import { Progress } from "./progress.ts";
+import type { Store } from "./store.ts";
+import { purgeEnded, sweep, takeSweep } from "./sweeper.ts";
 import { createUserApi } from "./user_api.ts";
 import { Topics, Wakeups } from "./wake.ts";
 
 const WORKSPACE_KEY = "workspace_id";
 
 /** Throws `StoreError` when the database cannot be used. */
-export function createCoordinator(options: CoordinatorOptions): Coordinator {
+export async function createCoordinator(options: CoordinatorOptions): Promise<Coordinator> {
   const { clock, random, log } = options;
-  const store = Store.open(options.path, { synchronous: options.synchronous ?? "normal" });
+  const store = await openStore(options.database, { clock, log });
   const token = `mul_${random.hex(20)}`;
+  const tell = tellPeers(store.peers);
   const deps: Deps = {
     store,
     clock,
     random,
     log,
-    wakeups: new Wakeups(clock),
-    topics: new Topics(log),
-    progress: new Map(),
-    workspaceId: workspaceOf(store, random.uuid()),
+    wakeups: new Wakeups(clock, tell),
+    topics: new Topics(log, tell),
+    progress: new Progress(tell),
+    workspaceId: await workspaceOf(store, random.uuid()),
   };
+  hearPeers(store.peers, deps);
   const handler = createHandler(deps, token);
   const userApi = createUserApi(deps);
-  let state: "open" | "closed" = "open";
-  let timer: Disposable | undefined;
+  const sweeper = createSweeper(deps);
+  let closed: Promise<void> | undefined;
 
   const whileOpen = (fetch: Fetch): Fetch => (request) => {
-    return state === "open" ? fetch(request) : Promise.resolve(closedAnswer(request));
-  };
-  const sweepLater = (since: number) => {
-    const lastAt = clock.now();
-    timer = clock.after(LEASE.sweepMs, () => {
-      const now = clock.now();
-      const heardSince = listeningSince(since, { lastAt, now });
-      if (mayJudgeSilence(heardSince, now)) sweep(deps);
-      sweepLater(heardSince);
-    });
+    return closed ? Promise.resolve(closedAnswer(request)) : fetch(request);
   };
 
   return {
@@ -52,25 +48,66 @@ export function createCoordinator(options: CoordinatorOptions): Coordinator {
     sweep: () => sweep(deps),
     purge: (before) => purgeEnded(deps, before),
     start() {
-      if (state === "open" && !timer) sweepLater(clock.now());
+      if (!closed) sweeper.start();
     },
-    close() {
-      if (state === "closed") return;
-      state = "closed";
+    close: () =>
+      closed ??= (async () => {
+        const swept = sweeper.stop();
+        deps.wakeups.close();
+        deps.topics.close();
+        await swept;
+        await store.close();
+      })(),
+  };
+}
+
+/** Sweeps every `LEASE.sweepMs`; of several processes over one database, whoever is first in a round. */
+function createSweeper(deps: Deps): { start(): void; stop(): Promise<void> } {
+  const { clock } = deps;
+  let state: "new" | "started" | "stopped" = "new";
+  let timer: Disposable | undefined;
+  let round: Promise<void> = Promise.resolve();
+
+  const sweepOnce = async (heardSince: number, now: number) => {
+    if (!mayJudgeSilence(heardSince, now) || !await takeSweep(deps)) return;
+    await sweep(deps, { stopped: () => state === "stopped" });
+  };
+  const sweepLater = (since: number) => {
+    const lastAt = clock.now();
+    timer = clock.after(LEASE.sweepMs, () => {
+      const now = clock.now();
+      const heardSince = listeningSince(since, { lastAt, now });
+      const before = round;
+      round = before.then(() => sweepOnce(heardSince, now));
+      sweepLater(heardSince);
+    });
+  };
+
+  return {
+    start() {
+      if (state !== "new") return;
+      state = "started";
+      sweepLater(clock.now());
+    },
+    async stop() {
+      state = "stopped";
       timer?.[Symbol.dispose]();
-      deps.wakeups.close();
-      deps.topics.close();
-      store.close();
+      await round;
     },
   };
 }
 
 /** The one workspace keeps its id for as long as the database lives: daemons store it. */
-function workspaceOf(store: Store, fresh: string): string {
-  const row = store.get<{ value: string }>("SELECT value FROM meta WHERE key = :key", { key: WORKSPACE_KEY });
-  if (row) return row.value;
-  store.run("INSERT INTO meta (key, value) VALUES (:key, :value)", { key: WORKSPACE_KEY, value: fresh });
-  return fresh;
+async function workspaceOf(store: Store, fresh: string): Promise<string> {
+  const add = "INSERT INTO meta (key, value) VALUES (:key, :value) ON CONFLICT (key) DO NOTHING";
+  const read = async () => {
+    const sql = "SELECT value FROM meta WHERE key = :key";
+    return (await store.get<{ value: string }>(sql, { key: WORKSPACE_KEY }))?.value;
+  };
+  const known = await read();
+  if (known !== undefined) return known;
+  await store.run(add, { key: WORKSPACE_KEY, value: fresh });
+  return await read() ?? fresh;
 }
 
 /**

@@ -7,7 +7,10 @@ import { listMessages, viewTask } from "./views.ts";
 /** Chunks that may wait for a slow reader; beyond them the database keeps what is to come. */
 const HIGH_WATER = 16;
 const MESSAGES_PER_CHUNK = 50;
-/** A sign of life at least this often: a reader to whom nothing comes can tell a quiet task from a daemon that hangs. */
+/**
+ * A sign of life at least this often: a reader to whom nothing comes can tell a quiet task from a daemon that hangs. A
+ * change of which another process did not tell is seen by then, too.
+ */
 const BEAT_MS = 5_000;
 
 export interface FollowStart {
@@ -34,6 +37,9 @@ export function followTask(
   let subscription: Disposable | undefined;
   let beat: Disposable | undefined;
   let leave = () => {};
+  /** One look at a time: two would both read what comes after the same message. */
+  let looking = false;
+  let again = false;
 
   const unsubscribe = () => {
     beat?.[Symbol.dispose]();
@@ -41,12 +47,28 @@ export function followTask(
     subscription = undefined;
     signal.removeEventListener("abort", leave);
   };
-  const look = (controller: ReadableStreamDefaultController<Uint8Array>) => {
+  const readOn = async (controller: ReadableStreamDefaultController<Uint8Array>) => {
     while (subscription && (controller.desiredSize ?? 0) > 0) {
-      const chunk = reader.next();
-      if (chunk === undefined) return;
+      const chunk = await reader.next();
+      if (chunk === undefined || !subscription) return;
       if (chunk.text) controller.enqueue(encoder.encode(chunk.text));
       if (chunk.last) leave();
+    }
+  };
+  const look = async (controller: ReadableStreamDefaultController<Uint8Array>) => {
+    again = true;
+    if (looking) return;
+    looking = true;
+    try {
+      while (again) {
+        again = false;
+        await readOn(controller);
+      }
+    } catch (error) {
+      // The next change or the next beat looks again.
+      deps.log.error("A follower of a task could not be served", { task: start.id, error });
+    } finally {
+      looking = false;
     }
   };
 
@@ -54,6 +76,7 @@ export function followTask(
     beat = deps.clock.after(BEAT_MS, () => {
       if ((controller.desiredSize ?? 0) > 0) controller.enqueue(encoder.encode(":\n\n"));
       beatOn(controller);
+      void look(controller);
     });
   };
 
@@ -64,7 +87,7 @@ export function followTask(
         unsubscribe();
         controller.close();
       };
-      subscription = deps.topics.follow(start.id, { changed: () => look(controller), closed: leave });
+      subscription = deps.topics.follow(start.id, { changed: () => void look(controller), closed: leave });
       beatOn(controller);
       if (signal.aborted) leave();
       else signal.addEventListener("abort", leave, { once: true });
@@ -95,31 +118,31 @@ class TaskReader {
   }
 
   /** The task as it is, then messages, then its changes of state and place, then its end; `undefined` when there is nothing new. */
-  next(): { text: string; last: boolean } | undefined {
-    const row = this.#deps.store.get<TaskFacts>("SELECT status, work_dir, session_id FROM tasks WHERE id = :id", {
+  async next(): Promise<{ text: string; last: boolean } | undefined> {
+    const row = await this.#deps.store.get<TaskFacts>("SELECT status, work_dir, session_id FROM tasks WHERE id = :id", {
       id: this.#id,
     });
     if (!row) return { text: "", last: true };
     const facts = `${row.status} ${row.session_id} ${row.work_dir}`;
     if (this.#lastFacts !== undefined) {
-      const messages = this.#messages();
+      const messages = await this.#messages();
       if (messages) return { text: messages, last: false };
       if (facts === this.#lastFacts) {
-        return isTerminal(row.status) ? { text: this.#task("end"), last: true } : undefined;
+        return isTerminal(row.status) ? { text: await this.#task("end"), last: true } : undefined;
       }
     }
     this.#lastFacts = facts;
-    return { text: this.#task("task"), last: false };
+    return { text: await this.#task("task"), last: false };
   }
 
-  #messages(): string {
-    const messages = listMessages(this.#deps, { id: this.#id, since: this.#lastSeq, limit: MESSAGES_PER_CHUNK });
+  async #messages(): Promise<string> {
+    const messages = await listMessages(this.#deps, { id: this.#id, since: this.#lastSeq, limit: MESSAGES_PER_CHUNK });
     this.#lastSeq = messages.at(-1)?.seq ?? this.#lastSeq;
     return messages.map((message) => frame("message", message, message.seq)).join("");
   }
 
-  #task(event: "task" | "end"): string {
-    return frame(event, viewTask(this.#deps, this.#id));
+  async #task(event: "task" | "end"): Promise<string> {
+    return frame(event, await viewTask(this.#deps, this.#id));
   }
 }
 

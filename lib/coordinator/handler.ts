@@ -1,7 +1,10 @@
 /** The daemon protocol as HTTP routes: who may call, what is decoded, and which answer each outcome has (wire protocol 1). */
 import { type Context, Hono } from "hono";
 import * as payloads from "../wire/payloads.ts";
+import { DailyUsageRequest } from "../wire/upkeep.ts";
+import { putDailyUsage } from "./daily_usage.ts";
 import type { Deps } from "./deps.ts";
+import { addGcRoutes } from "./gc_check.ts";
 import { claimTasks } from "./queue.ts";
 import { type TaskRecord, wireTask } from "./records.ts";
 import { acknowledgeCancel, addMessages, pinSession, putUsage } from "./reports.ts";
@@ -62,6 +65,7 @@ export function createHandler(deps: Deps, token: string): Hono {
   addClaimRoutes(app, deps);
   addMoveRoutes(app, deps);
   addReportRoutes(app, deps);
+  addGcRoutes(app, deps);
   return app;
 }
 
@@ -76,9 +80,9 @@ function addWorkspaceRoutes(app: Hono, deps: Deps): void {
     if (known.includes("*") || known.includes(etag.slice(2))) return c.body(null, 304);
     return c.json(workspaces);
   });
-  app.get("/api/daemon/workspaces/:wid/runtime-profiles", (c) => {
+  app.get("/api/daemon/workspaces/:wid/runtime-profiles", async (c) => {
     if (canonicalUuid(c.req.param("wid")) !== deps.workspaceId) throw new Refusal(404, "workspace not found");
-    return c.json({ workspace_id: deps.workspaceId, runtime_profiles: wireProfiles(deps) });
+    return c.json({ workspace_id: deps.workspaceId, runtime_profiles: await wireProfiles(deps) });
   });
 }
 
@@ -94,7 +98,7 @@ function addRuntimeRoutes(app: Hono, deps: Deps): void {
     }
     if (workspace !== deps.workspaceId) throw new Refusal(404, "workspace not found");
     return c.json({
-      runtimes: registerRuntimes(deps, request).map((runtime) => wireRuntime(runtime, deps)),
+      runtimes: (await registerRuntimes(deps, request)).map((runtime) => wireRuntime(runtime, deps)),
       repos: [],
       repos_version: NO_REPOS,
       settings: {},
@@ -105,7 +109,7 @@ function addRuntimeRoutes(app: Hono, deps: Deps): void {
     const request = await readBody(c.req.raw, payloads.HeartbeatRequest);
     const id = canonicalUuid(request.runtime_id);
     if (!id) throw new Refusal(400, request.runtime_id ? "invalid runtime_id" : "runtime_id is required");
-    if (!heartbeat(deps, id)) throw new Refusal(404, RUNTIME_GONE);
+    if (!await heartbeat(deps, id)) throw new Refusal(404, RUNTIME_GONE);
     return c.json({ status: "ok" });
   });
   app.post("/api/daemon/deregister", async (c) => {
@@ -113,10 +117,19 @@ function addRuntimeRoutes(app: Hono, deps: Deps): void {
     if (request.runtime_ids.length === 0) throw new Refusal(400, "runtime_ids is required");
     const ids = request.runtime_ids.map(canonicalUuid);
     if (ids.includes(undefined)) throw new Refusal(400, "invalid runtime id");
-    deregisterRuntimes(deps, ids as string[]);
+    await deregisterRuntimes(deps, ids as string[]);
     return c.json({ status: "ok" });
   });
-  app.post("/api/daemon/runtimes/:rid/recover-orphans", (c) => c.json(recoverOrphans(deps, knownRuntime(deps, c))));
+  app.post(
+    "/api/daemon/runtimes/:rid/recover-orphans",
+    async (c) => c.json(await recoverOrphans(deps, await knownRuntime(deps, c))),
+  );
+  app.post("/api/daemon/runtimes/:rid/usage", async (c) => {
+    const runtime = await knownRuntime(deps, c);
+    const { entries } = await readBody(c.req.raw, DailyUsageRequest);
+    await putDailyUsage(deps, runtime, entries);
+    return c.json({ status: "ok" });
+  });
 }
 
 function addClaimRoutes(app: Hono, deps: Deps): void {
@@ -124,7 +137,7 @@ function addClaimRoutes(app: Hono, deps: Deps): void {
     const request = await readBody(c.req.raw, payloads.ClaimRequest);
     if (!request.daemon_id) throw new Refusal(400, "daemon_id is required");
     if (request.max_tasks < 0) throw new Refusal(400, "max_tasks must not be negative");
-    const tasks = claimTasks(deps, {
+    const tasks = await claimTasks(deps, {
       daemonId: request.daemon_id,
       runtimeIds: request.runtime_ids.flatMap((id) => canonicalUuid(id) ?? []),
       max: Math.min(request.max_tasks, CLAIM_LIMIT),
@@ -132,8 +145,8 @@ function addClaimRoutes(app: Hono, deps: Deps): void {
     });
     return c.json({ tasks });
   });
-  app.post("/api/daemon/runtimes/:rid/tasks/claim", (c) => {
-    const [task = null] = claimTasks(deps, { runtimeIds: [knownRuntime(deps, c)], max: 1 });
+  app.post("/api/daemon/runtimes/:rid/tasks/claim", async (c) => {
+    const [task = null] = await claimTasks(deps, { runtimeIds: [await knownRuntime(deps, c)], max: 1 });
     return c.json({ task });
   });
 }
@@ -151,49 +164,49 @@ function addMoveRoutes(app: Hono, deps: Deps): void {
     if (moved.kind === "no-such-task") throw new Refusal(404, TASK_GONE);
     return c.json(wireTask(moved.task, deps.workspaceId));
   };
-  app.post("/api/daemon/tasks/:tid/start", (c) => strict(c, startTask(deps, taskId(c))));
+  app.post("/api/daemon/tasks/:tid/start", async (c) => strict(c, await startTask(deps, taskId(c))));
   app.post("/api/daemon/tasks/:tid/complete", async (c) => {
     const request = await readBody(c.req.raw, payloads.CompleteRequest);
-    return lenient(c, completeTask(deps, taskId(c), { request }));
+    return lenient(c, await completeTask(deps, taskId(c), { request }));
   });
   app.post("/api/daemon/tasks/:tid/fail", async (c) => {
     const report = await readBody(c.req.raw, payloads.FailRequest);
     const reason = report.failure_reason || "agent_error.unknown";
-    return lenient(c, failTask(deps, { id: taskId(c), event: "fail", reason, error: report.error, report }));
+    return lenient(c, await failTask(deps, { id: taskId(c), event: "fail", reason, error: report.error, report }));
   });
   app.post("/api/daemon/tasks/:tid/wait-local-directory", async (c) => {
     const { reason } = await readBody(c.req.raw, payloads.WaitRequest);
-    return strict(c, waitForDirectory(deps, { id: taskId(c), reason }));
+    return strict(c, await waitForDirectory(deps, { id: taskId(c), reason }));
   });
-  app.post("/api/daemon/runtimes/:rid/tasks/:tid/prepare-lease", (c) => {
-    const runtime = knownRuntime(deps, c);
-    if (knownTask(deps, c).runtime_id !== runtime) throw new Refusal(404, TASK_GONE);
-    return strict(c, renewLease(deps, taskId(c)));
+  app.post("/api/daemon/runtimes/:rid/tasks/:tid/prepare-lease", async (c) => {
+    const runtime = await knownRuntime(deps, c);
+    if ((await knownTask(deps, c)).runtime_id !== runtime) throw new Refusal(404, TASK_GONE);
+    return strict(c, await renewLease(deps, taskId(c)));
   });
 }
 
 function addReportRoutes(app: Hono, deps: Deps): void {
   const ok = { status: "ok" };
-  app.get("/api/daemon/tasks/:tid/status", (c) => c.json({ status: knownTask(deps, c).status }));
+  app.get("/api/daemon/tasks/:tid/status", async (c) => c.json({ status: (await knownTask(deps, c)).status }));
   app.post("/api/daemon/tasks/:tid/messages", async (c) => {
     const { messages } = await readBody(c.req.raw, payloads.MessagesRequest);
-    addMessages(deps, knownTask(deps, c).id, { messages });
+    await addMessages(deps, (await knownTask(deps, c)).id, { messages });
     return c.json(ok);
   });
   app.post("/api/daemon/tasks/:tid/usage", async (c) => {
     const { usage } = await readBody(c.req.raw, payloads.UsageRequest);
-    putUsage(deps, knownTask(deps, c).id, { usage });
+    await putUsage(deps, (await knownTask(deps, c)).id, { usage });
     return c.json(ok);
   });
   app.post("/api/daemon/tasks/:tid/session", async (c) => {
     const { session_id, work_dir } = await readBody(c.req.raw, payloads.SessionRequest);
     if (!session_id && !work_dir) throw new Refusal(400, "session_id or work_dir is required");
-    pinSession(deps, knownTask(deps, c).id, { sessionId: session_id, workDir: work_dir });
+    await pinSession(deps, (await knownTask(deps, c)).id, { sessionId: session_id, workDir: work_dir });
     return c.body(null, 204);
   });
   app.post("/api/daemon/tasks/:tid/progress", async (c) => {
     const { summary } = await readBody(c.req.raw, payloads.ProgressRequest);
-    const task = knownTask(deps, c);
+    const task = await knownTask(deps, c);
     if (task.status === "running") deps.progress.set(task.id, summary);
     return c.json(ok);
   });
@@ -203,7 +216,7 @@ function addReportRoutes(app: Hono, deps: Deps): void {
       if (error instanceof BadBody) return payloads.CancelAckRequest.parse({});
       throw error;
     });
-    acknowledgeCancel(deps, knownTask(deps, c).id, { ack });
+    await acknowledgeCancel(deps, (await knownTask(deps, c)).id, { ack });
     return c.json(ok);
   });
 }
@@ -214,15 +227,17 @@ function taskId(c: Context): string {
   return id;
 }
 
-function knownTask(deps: Deps, c: Context): TaskHead {
-  const task = deps.store.get<TaskHead>("SELECT id, runtime_id, status FROM tasks WHERE id = :id", { id: taskId(c) });
+async function knownTask(deps: Deps, c: Context): Promise<TaskHead> {
+  const task = await deps.store.get<TaskHead>("SELECT id, runtime_id, status FROM tasks WHERE id = :id", {
+    id: taskId(c),
+  });
   if (!task) throw new Refusal(404, TASK_GONE);
   return task;
 }
 
-function knownRuntime(deps: Deps, c: Context): string {
+async function knownRuntime(deps: Deps, c: Context): Promise<string> {
   const id = canonicalUuid(c.req.param("rid") ?? "");
   if (!id) throw new Refusal(400, "invalid runtime id");
-  if (!runtimeExists(deps, id)) throw new Refusal(404, RUNTIME_GONE);
+  if (!await runtimeExists(deps, id)) throw new Refusal(404, RUNTIME_GONE);
   return id;
 }

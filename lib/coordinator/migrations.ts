@@ -1,4 +1,4 @@
-/** The schema as numbered steps: the database's `user_version` is how many have been applied. Steps are only ever added. */
+/** The schema for SQLite as numbered steps: the file's `user_version` is how many have been applied. Steps are only ever added, here and for PostgreSQL. */
 
 /**
  * A step that has been released is never edited, so it spells out what it needs instead of importing it. Times are ms
@@ -140,5 +140,19 @@ ALTER TABLE tasks ADD COLUMN sandbox INTEGER NOT NULL DEFAULT 0;
 `,
   `
 ALTER TABLE tasks ADD COLUMN brings TEXT;
+`,
+  `
+CREATE TABLE daily_usage (
+  runtime_id TEXT NOT NULL REFERENCES runtimes (id) ON DELETE CASCADE,
+  date TEXT NOT NULL,
+  provider TEXT NOT NULL,
+  model TEXT NOT NULL,
+  input_tokens INTEGER NOT NULL,
+  output_tokens INTEGER NOT NULL,
+  cache_read_tokens INTEGER NOT NULL,
+  cache_write_tokens INTEGER NOT NULL,
+  PRIMARY KEY (runtime_id, date, provider, model)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX daily_usage_date ON daily_usage (date);
 `,
 ];

@@ -1,9 +1,9 @@
 /** Claiming: which tasks a daemon is given now, each to one claimer only (wire protocol 3.2 to 3.4 and 3.8). */
 import { isFresh, LEASE } from "../core/lease.ts";
 import { chooseResume, type PastRun, type ResumePointer } from "../core/resume.ts";
-import type { Deps } from "./deps.ts";
+import { type Deps, inTransaction } from "./deps.ts";
 import { type RuntimeRecord, type TaskRecord, wireTask } from "./records.ts";
-import { isActive, isEnded, mayHappen } from "./sql.ts";
+import { isActive, isEnded, isPending, mayHappen } from "./sql.ts";
 
 export interface ClaimQuery {
   /** In the order in which they may take; unknown ones and those of other daemons are passed over. */
@@ -29,12 +29,19 @@ type Claimed = TaskRecord & { readonly title: string };
 
 const CLAIMER = `
 SELECT r.*, a.id AS agent_id, a.name AS agent_name, a.max_concurrent_tasks
-FROM runtimes r JOIN agents a ON a.runtime_id = r.id WHERE r.id = :id`;
+FROM runtimes r JOIN agents a ON a.runtime_id = r.id WHERE r.id = :id
+FOR NO KEY UPDATE OF a`;
 
-/** OR IGNORE: a task whose place is taken stays deferred, and of two for one place the second does. */
+/** A task whose place is taken stays deferred, and of two for one place the second does. */
+const DUE = `
+SELECT id FROM tasks INDEXED BY tasks_deferred
+WHERE runtime_id = :runtime AND ${mayHappen("promote")} AND fire_at <= :now ORDER BY fire_at, id`;
+
 const PROMOTE = `
-UPDATE OR IGNORE tasks INDEXED BY tasks_deferred SET status = 'queued', fire_at = NULL
-WHERE runtime_id = :runtime AND ${mayHappen("promote")} AND fire_at <= :now`;
+UPDATE tasks SET status = 'queued', fire_at = NULL
+WHERE id = :id AND ${mayHappen("promote")} AND NOT EXISTS (
+  SELECT 1 FROM tasks AS pending
+  WHERE pending.thread_id = tasks.thread_id AND pending.agent_id = tasks.agent_id AND ${isPending("pending")})`;
 
 const TITLE = "(SELECT title FROM threads WHERE threads.id = thread_id) AS title";
 
@@ -46,7 +53,7 @@ const LOST = `
 SELECT id FROM tasks INDEXED BY tasks_active
 WHERE agent_id = :agent AND runtime_id = :runtime AND ${isActive()} AND ${mayHappen("redeliver")}
   AND dispatched_at < :before AND (lease_expires_at IS NULL OR lease_expires_at <= :now)
-  AND (:instance IS NULL OR submitted_to = :instance)
+  AND (CAST(:instance AS TEXT) IS NULL OR submitted_to = :instance)
 ORDER BY dispatched_at, id`;
 
 const REDELIVER = `
@@ -59,19 +66,20 @@ UPDATE tasks SET status = 'dispatched', dispatched_at = :now, lease_expires_at =
 WHERE id = (
   SELECT id FROM tasks AS candidate INDEXED BY tasks_queue
   WHERE runtime_id = :runtime AND agent_id = :agent AND ${mayHappen("claim")}
-    AND (:instance IS NULL OR submitted_to = :instance)
+    AND (CAST(:instance AS TEXT) IS NULL OR submitted_to = :instance)
     AND NOT EXISTS (
       SELECT 1 FROM tasks AS other INDEXED BY tasks_active
       WHERE other.agent_id = candidate.agent_id AND other.thread_id = candidate.thread_id AND ${isActive("other")})
     AND (SELECT count(*) FROM tasks AS busy INDEXED BY tasks_active WHERE busy.agent_id = :agent AND ${
   isActive("busy")
 }) < :cap
-  ORDER BY priority DESC, created_at ASC, id ASC LIMIT 1)
+  ORDER BY priority DESC, created_at ASC, id ASC LIMIT 1
+  FOR UPDATE SKIP LOCKED)
 RETURNING *, ${TITLE}`;
 
 const PAST_RUNS = `
-SELECT runtime_id AS runtimeId, session_id AS sessionId, work_dir AS workDir, failure_reason AS failureReason,
-  retired_session_id AS retiredSessionId
+SELECT runtime_id AS "runtimeId", session_id AS "sessionId", work_dir AS "workDir", failure_reason AS "failureReason",
+  retired_session_id AS "retiredSessionId"
 FROM tasks WHERE thread_id = :thread AND agent_id = :agent AND ${isEnded()}
 ORDER BY completed_at DESC, created_at DESC, attempt DESC`;
 
@@ -79,52 +87,58 @@ ORDER BY completed_at DESC, created_at DESC, attempt DESC`;
  * Hands out tasks in one transaction: first what was handed out before and never arrived, then at most one fresh task
  * per runtime. Payloads are built inside it, so a claim that cannot be answered has not happened.
  */
-export function claimTasks(deps: Deps, query: ClaimQuery): Record<string, unknown>[] {
+export async function claimTasks(deps: Deps, query: ClaimQuery): Promise<Record<string, unknown>[]> {
   if (query.max <= 0) return [];
-  return deps.store.transaction(() => {
+  return await inTransaction(deps, async (deps) => {
     const now = deps.clock.now();
-    const claimers = usableClaimers(deps, query, now);
+    const claimers = await usableClaimers(deps, query, now);
     const payloads: Record<string, unknown>[] = [];
-    const hand = (claimer: Claimer, task: Claimed) => {
-      payloads.push(claimPayload(deps, claimer, task));
+    const hand = async (claimer: Claimer, task: Claimed) => {
+      payloads.push(await claimPayload(deps, claimer, task));
       deps.store.afterCommit(() => deps.topics.notify(task.id));
     };
     const lease = now + LEASE.prepareMs;
     const instance = query.submittedTo ?? null;
     for (const claimer of claimers) {
       const place = { runtime: claimer.id, agent: claimer.agent_id, instance, now };
-      deps.store.run(PROMOTE, { runtime: claimer.id, now });
+      for (const { id } of await deps.store.all<{ id: string }>(DUE, { runtime: claimer.id, now })) {
+        await deps.store.run(PROMOTE, { id });
+      }
       const before = now - LEASE.redeliverMs;
-      for (const { id } of deps.store.all<{ id: string }>(LOST, { ...place, before })) {
+      for (const { id } of await deps.store.all<{ id: string }>(LOST, { ...place, before })) {
         if (payloads.length >= query.max) break;
-        const task = deps.store.get<Claimed>(REDELIVER, { id, now, lease });
-        if (task) hand(claimer, task);
+        const task = await deps.store.get<Claimed>(REDELIVER, { id, now, lease });
+        if (task) await hand(claimer, task);
       }
     }
     for (const claimer of claimers) {
       if (payloads.length >= query.max) break;
       const place = { runtime: claimer.id, agent: claimer.agent_id, instance, now };
-      const task = deps.store.get<Claimed>(CLAIM, { ...place, lease, cap: claimer.max_concurrent_tasks });
-      if (task) hand(claimer, task);
+      const task = await deps.store.get<Claimed>(CLAIM, { ...place, lease, cap: claimer.max_concurrent_tasks });
+      if (task) await hand(claimer, task);
     }
     return payloads;
   });
 }
 
-/** A runtime that has stopped beating gets no work, and no error either. */
-function usableClaimers(deps: Deps, query: ClaimQuery, now: number): Claimer[] {
-  const claimers: Claimer[] = [];
-  for (const id of new Set(query.runtimeIds)) {
-    const claimer = deps.store.get<Claimer>(CLAIMER, { id });
+/**
+ * A runtime that has stopped beating gets no work, and no error either. Their agents are locked, so that nobody else counts
+ * beside us, always in the same order, so that no two claims wait for each other.
+ */
+async function usableClaimers(deps: Deps, query: ClaimQuery, now: number): Promise<Claimer[]> {
+  const found = new Map<string, Claimer>();
+  const wanted = new Set(query.runtimeIds);
+  for (const id of [...wanted].sort()) {
+    const claimer = await deps.store.get<Claimer>(CLAIMER, { id });
     if (!claimer || claimer.status !== "online" || !isFresh(claimer.last_seen_at, now)) continue;
     if (query.daemonId !== undefined && claimer.daemon_id !== query.daemonId) continue;
-    claimers.push(claimer);
+    found.set(id, claimer);
   }
-  return claimers;
+  return [...wanted].flatMap((id) => found.get(id) ?? []);
 }
 
-function claimPayload(deps: Deps, claimer: Claimer, task: Claimed): Record<string, unknown> {
-  const resume = resumePointer(deps, task);
+async function claimPayload(deps: Deps, claimer: Claimer, task: Claimed): Promise<Record<string, unknown>> {
+  const resume = await resumePointer(deps, task);
   return {
     ...wireTask(task, deps.workspaceId),
     thread_name: task.title,
@@ -156,9 +170,9 @@ function claimPayload(deps: Deps, claimer: Claimer, task: Claimed): Record<strin
 }
 
 /** Without a session to continue, an attempt still goes on in the directory that it inherited. */
-function resumePointer(deps: Deps, task: TaskRecord): ResumePointer {
+async function resumePointer(deps: Deps, task: TaskRecord): Promise<ResumePointer> {
   if (task.force_fresh_session === 1) return {};
-  const past = deps.store.all<PastRun>(PAST_RUNS, { thread: task.thread_id, agent: task.agent_id });
+  const past = await deps.store.all<PastRun>(PAST_RUNS, { thread: task.thread_id, agent: task.agent_id });
   const pointer = chooseResume(past, task.runtime_id);
   return pointer.workDir !== undefined || task.work_dir === null ? pointer : { ...pointer, workDir: task.work_dir };
 }

@@ -1,13 +1,14 @@
 /** What a daemon tells about a run besides its moves: messages, usage, the session, progress, and the end of a cancelled one. */
 import type * as z from "zod/mini";
 import type { CancelAckRequest, WireMessage, WireUsage } from "../wire/payloads.ts";
-import type { Deps } from "./deps.ts";
+import { type Deps, inTransaction } from "./deps.ts";
 import { mayHappen } from "./sql.ts";
 
-/** OR IGNORE on (task, seq): a batch of unknown fate may be sent again. */
+/** Once per (task, seq): a batch of unknown fate may be sent again. */
 const ADD_MESSAGE = `
-INSERT OR IGNORE INTO messages (task_id, seq, type, tool, content, input, output, call_id, created_at)
-VALUES (:task, :seq, :type, :tool, :content, :input, :output, :call, :now)`;
+INSERT INTO messages (task_id, seq, type, tool, content, input, output, call_id, created_at)
+VALUES (:task, :seq, :type, :tool, :content, :input, :output, :call, :now)
+ON CONFLICT (task_id, seq) DO NOTHING`;
 
 /** Totals: the last report replaces what was there. */
 const PUT_USAGE = `
@@ -30,10 +31,14 @@ UPDATE tasks SET branch_name = coalesce(branch_name, :branch), durable_work_dir 
 WHERE id = :id AND ${mayHappen("cancel-ack")}`;
 
 /** All of the batch or none, in any state of the task: the last words of a cancelled run come after its end. */
-export function addMessages(deps: Deps, taskId: string, { messages }: { messages: readonly WireMessage[] }): void {
-  deps.store.transaction(() => {
+export async function addMessages(
+  deps: Deps,
+  taskId: string,
+  { messages }: { messages: readonly WireMessage[] },
+): Promise<void> {
+  await inTransaction(deps, async (deps) => {
     for (const message of messages) {
-      deps.store.run(ADD_MESSAGE, {
+      await deps.store.run(ADD_MESSAGE, {
         task: taskId,
         seq: message.seq,
         type: message.type,
@@ -49,10 +54,14 @@ export function addMessages(deps: Deps, taskId: string, { messages }: { messages
   });
 }
 
-export function putUsage(deps: Deps, taskId: string, { usage }: { usage: readonly WireUsage[] }): void {
-  deps.store.transaction(() => {
+export async function putUsage(
+  deps: Deps,
+  taskId: string,
+  { usage }: { usage: readonly WireUsage[] },
+): Promise<void> {
+  await inTransaction(deps, async (deps) => {
     for (const entry of usage) {
-      deps.store.run(PUT_USAGE, {
+      await deps.store.run(PUT_USAGE, {
         task: taskId,
         provider: entry.provider || null,
         model: entry.model,
@@ -67,18 +76,22 @@ export function putUsage(deps: Deps, taskId: string, { usage }: { usage: readonl
 }
 
 /** So that a crash can resume. Too late is no error. */
-export function pinSession(deps: Deps, taskId: string, pin: { sessionId: string; workDir: string }): void {
-  deps.store.run(PIN_SESSION, { id: taskId, session: pin.sessionId || null, workDir: pin.workDir || null });
+export async function pinSession(
+  deps: Deps,
+  taskId: string,
+  pin: { sessionId: string; workDir: string },
+): Promise<void> {
+  await deps.store.run(PIN_SESSION, { id: taskId, session: pin.sessionId || null, workDir: pin.workDir || null });
   deps.topics.notify(taskId);
 }
 
 /** The agent of a cancelled task has stopped. Fills what is still empty. */
-export function acknowledgeCancel(
+export async function acknowledgeCancel(
   deps: Deps,
   taskId: string,
   { ack }: { ack: z.infer<typeof CancelAckRequest> },
-): void {
-  deps.store.run(CANCEL_ACK, {
+): Promise<void> {
+  await deps.store.run(CANCEL_ACK, {
     id: taskId,
     branch: ack.branch_name || null,
     durable: ack.durable_work_dir || null,

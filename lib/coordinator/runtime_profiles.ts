@@ -1,7 +1,7 @@
 /** Runtime profiles in the store: what people add and change, what daemons fetch, and who hears of a change. */
 import { profileProblem } from "../core/runtime_profile.ts";
 import type { CreateProfile, ProfileView } from "../wire/profiles.ts";
-import type { Deps } from "./deps.ts";
+import { type Deps, inTransaction } from "./deps.ts";
 import { userTime } from "./records.ts";
 import { isOpen } from "./sql.ts";
 import { UserRefusal } from "./user_refusal.ts";
@@ -41,13 +41,14 @@ WHERE profile_id = :id AND removed_at IS NULL`;
 const OPEN_TASKS = `
 SELECT count(*) AS count FROM tasks WHERE ${isOpen()} AND runtime_id IN (SELECT id FROM runtimes WHERE profile_id = :id)`;
 
-export function listProfiles(deps: Deps): ProfileView[] {
-  return deps.store.all<ProfileRecord>(ALL).map(toView);
+export async function listProfiles(deps: Deps): Promise<ProfileView[]> {
+  return (await deps.store.all<ProfileRecord>(ALL)).map(toView);
 }
 
 /** As daemons get them (wire protocol 4.1), with the environment that only we have. */
-export function wireProfiles(deps: Deps): Record<string, unknown>[] {
-  return deps.store.all<ProfileRecord>(ALL).filter(({ enabled }) => enabled === 1).map((record) => ({
+export async function wireProfiles(deps: Deps): Promise<Record<string, unknown>[]> {
+  const records = await deps.store.all<ProfileRecord>(ALL);
+  return records.filter(({ enabled }) => enabled === 1).map((record) => ({
     id: record.id,
     workspace_id: deps.workspaceId,
     display_name: record.display_name,
@@ -65,21 +66,20 @@ export function wireProfiles(deps: Deps): Record<string, unknown>[] {
 }
 
 /** The name of an enabled profile; `undefined` for one that is disabled or gone. */
-export function enabledProfileName(deps: Deps, id: string): string | undefined {
+export async function enabledProfileName(deps: Deps, id: string): Promise<string | undefined> {
   const sql = "SELECT display_name FROM runtime_profiles WHERE id = :id AND enabled = 1";
-  return deps.store.get<{ display_name: string }>(sql, { id })?.display_name;
+  return (await deps.store.get<{ display_name: string }>(sql, { id }))?.display_name;
 }
 
-export function addProfile(deps: Deps, request: CreateProfile): ProfileView {
+export async function addProfile(deps: Deps, request: CreateProfile): Promise<ProfileView> {
   const name = request.display_name.trim();
   const { command_name: command, fixed_args: fixedArgs, env } = request;
   const problem = profileProblem({ displayName: name, command, fixedArgs, env });
   if (problem) throw new UserRefusal("invalid_request", `Adding a runtime failed: ${problem}`);
-  const { store, random } = deps;
-  return store.transaction(() => {
-    const builtIn = store.get(BUILT_IN, { name });
-    const id = random.uuid();
-    const added = builtIn ? 0 : store.run(ADD, {
+  return await inTransaction(deps, async (deps) => {
+    const builtIn = await deps.store.get(BUILT_IN, { name });
+    const id = deps.random.uuid();
+    const added = builtIn ? 0 : await deps.store.run(ADD, {
       id,
       name,
       provider: request.protocol_family,
@@ -98,29 +98,29 @@ export function addProfile(deps: Deps, request: CreateProfile): ProfileView {
       );
     }
     tell(deps);
-    return toView(recordOf(deps, id));
+    return toView(await recordOf(deps, id));
   });
 }
 
-export function setProfileEnabled(deps: Deps, nameOrId: string, enabled: boolean): ProfileView {
-  return deps.store.transaction(() => {
-    const { id } = recordOf(deps, nameOrId);
-    deps.store.run("UPDATE runtime_profiles SET enabled = :enabled, updated_at = :now WHERE id = :id", {
+export function setProfileEnabled(deps: Deps, nameOrId: string, enabled: boolean): Promise<ProfileView> {
+  return inTransaction(deps, async (deps) => {
+    const { id } = await recordOf(deps, nameOrId);
+    await deps.store.run("UPDATE runtime_profiles SET enabled = :enabled, updated_at = :now WHERE id = :id", {
       id,
       enabled: enabled ? 1 : 0,
       now: deps.clock.now(),
     });
     tell(deps);
-    return toView(recordOf(deps, id));
+    return toView(await recordOf(deps, id));
   });
 }
 
 /** Throws `profile_busy` while tasks of it are open: they could never end. */
-export function removeProfile(deps: Deps, nameOrId: string): ProfileView {
-  const { store } = deps;
-  return store.transaction(() => {
-    const record = recordOf(deps, nameOrId);
-    const open = store.get<{ count: number }>(OPEN_TASKS, { id: record.id })?.count ?? 0;
+export function removeProfile(deps: Deps, nameOrId: string): Promise<ProfileView> {
+  return inTransaction(deps, async (deps) => {
+    const { store } = deps;
+    const record = await recordOf(deps, nameOrId);
+    const open = (await store.get<{ count: number }>(OPEN_TASKS, { id: record.id }))?.count ?? 0;
     if (open > 0) {
       throw new UserRefusal(
         "profile_busy",
@@ -130,18 +130,18 @@ export function removeProfile(deps: Deps, nameOrId: string): ProfileView {
         "Wait for them, or cancel them: drover tasks list --status queued,running",
       );
     }
-    store.run(TAKE_RUNTIMES, { id: record.id, now: deps.clock.now() });
-    store.run("DELETE FROM runtime_profiles WHERE id = :id", { id: record.id });
+    await store.run(TAKE_RUNTIMES, { id: record.id, now: deps.clock.now() });
+    await store.run("DELETE FROM runtime_profiles WHERE id = :id", { id: record.id });
     tell(deps);
     return toView(record);
   });
 }
 
-function recordOf(deps: Deps, nameOrId: string): ProfileRecord {
+async function recordOf(deps: Deps, nameOrId: string): Promise<ProfileRecord> {
   const sql = "SELECT * FROM runtime_profiles WHERE id = :it OR display_name = :it";
-  const record = deps.store.get<ProfileRecord>(sql, { it: nameOrId });
+  const record = await deps.store.get<ProfileRecord>(sql, { it: nameOrId });
   if (record) return record;
-  const names = listProfiles(deps).map(({ display_name }) => display_name);
+  const names = (await listProfiles(deps)).map(({ display_name }) => display_name);
   throw new UserRefusal(
     "profile_unknown",
     `Finding the runtime "${nameOrId}" failed: ${

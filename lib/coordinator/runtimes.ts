@@ -1,6 +1,6 @@
 /** Runtimes and their agents: register (an upsert that keeps ids), heartbeat, deregister. */
 import type { RegisterRequest } from "../wire/payloads.ts";
-import type { Deps } from "./deps.ts";
+import { type Deps, inTransaction } from "./deps.ts";
 import { enabledProfileName } from "./runtime_profiles.ts";
 import { type RuntimeRecord, wireTime } from "./records.ts";
 
@@ -33,8 +33,8 @@ INSERT INTO agents (id, runtime_id, name) VALUES (:id, :runtime, :name)
 ON CONFLICT (runtime_id) DO UPDATE SET name = excluded.name`;
 
 /** A built-in is simply called after its CLI, a custom one as its profile. */
-function agentName(deps: Deps, runtime: RuntimeRecord): string {
-  const profile = runtime.profile_id && enabledProfileName(deps, runtime.profile_id);
+async function agentName(deps: Deps, runtime: RuntimeRecord): Promise<string> {
+  const profile = runtime.profile_id && await enabledProfileName(deps, runtime.profile_id);
   return profile || (runtime.profile_id === null ? runtime.provider : runtime.name);
 }
 
@@ -44,23 +44,23 @@ export class ProfileGone extends Error {
 }
 
 /** The runtimes of the call, each once, with the ids they had before. Their order becomes the order of the agents. */
-export function registerRuntimes(deps: Deps, request: RegisterRequest): RuntimeRecord[] {
-  const { store, random } = deps;
-  return store.transaction(() => {
+export function registerRuntimes(deps: Deps, request: RegisterRequest): Promise<RuntimeRecord[]> {
+  return inTransaction(deps, async (deps) => {
+    const { store, random } = deps;
     const now = deps.clock.now();
     const registered = new Map<string, RuntimeRecord>();
     for (const [position, entry] of request.runtimes.entries()) {
       const provider = entry.type.trim().toLowerCase() || "unknown";
       const profile = entry.profile_id || null;
-      if (profile !== null && enabledProfileName(deps, profile) === undefined) {
+      if (profile !== null && await enabledProfileName(deps, profile) === undefined) {
         throw new ProfileGone(`Registering a runtime failed: there is no enabled profile ${profile}`);
       }
       if (profile === null) {
         for (const legacy of request.legacy_daemon_ids) {
-          store.run(ADOPT_LEGACY, { daemon: request.daemon_id, legacy, provider });
+          await store.run(ADOPT_LEGACY, { daemon: request.daemon_id, legacy, provider });
         }
       }
-      const runtime = store.get<RuntimeRecord>(profile === null ? UPSERT_BUILTIN : UPSERT_PROFILE, {
+      const runtime = await store.get<RuntimeRecord>(profile === null ? UPSERT_BUILTIN : UPSERT_PROFILE, {
         id: random.uuid(),
         daemon: request.daemon_id,
         provider,
@@ -73,11 +73,15 @@ export function registerRuntimes(deps: Deps, request: RegisterRequest): RuntimeR
         now,
       });
       if (!runtime) throw new Error(`Registering the runtime ${provider} returned no row`);
-      store.run(UPSERT_AGENT, { id: random.uuid(), runtime: runtime.id, name: agentName(deps, runtime) });
+      await store.run(UPSERT_AGENT, {
+        id: random.uuid(),
+        runtime: runtime.id,
+        name: await agentName(deps, runtime),
+      });
       registered.set(runtime.id, runtime);
     }
     for (const { profile_id } of request.failed_profiles) {
-      store.run(
+      await store.run(
         "UPDATE runtimes SET status = 'offline', updated_at = :now WHERE daemon_id = :daemon AND profile_id = :profile",
         { daemon: request.daemon_id, profile: profile_id, now },
       );
@@ -87,8 +91,8 @@ export function registerRuntimes(deps: Deps, request: RegisterRequest): RuntimeR
 }
 
 /** False when there is no such runtime. A beat brings an offline runtime back. */
-export function heartbeat(deps: Deps, runtimeId: string): boolean {
-  const changed = deps.store.run(
+export async function heartbeat(deps: Deps, runtimeId: string): Promise<boolean> {
+  const changed = await deps.store.run(
     "UPDATE runtimes SET status = 'online', last_seen_at = :now WHERE id = :id AND removed_at IS NULL",
     {
       id: runtimeId,
@@ -99,10 +103,10 @@ export function heartbeat(deps: Deps, runtimeId: string): boolean {
 }
 
 /** Marks them offline. Unknown ids are skipped, tasks are left alone. */
-export function deregisterRuntimes(deps: Deps, runtimeIds: readonly string[]): void {
-  deps.store.transaction(() => {
+export async function deregisterRuntimes(deps: Deps, runtimeIds: readonly string[]): Promise<void> {
+  await inTransaction(deps, async (deps) => {
     for (const id of runtimeIds) {
-      deps.store.run("UPDATE runtimes SET status = 'offline', updated_at = :now WHERE id = :id", {
+      await deps.store.run("UPDATE runtimes SET status = 'offline', updated_at = :now WHERE id = :id", {
         id,
         now: deps.clock.now(),
       });
@@ -110,9 +114,9 @@ export function deregisterRuntimes(deps: Deps, runtimeIds: readonly string[]): v
   });
 }
 
-export function runtimeExists(deps: Deps, runtimeId: string): boolean {
+export async function runtimeExists(deps: Deps, runtimeId: string): Promise<boolean> {
   const sql = "SELECT 1 FROM runtimes WHERE id = :id AND removed_at IS NULL";
-  return deps.store.get(sql, { id: runtimeId }) !== undefined;
+  return await deps.store.get(sql, { id: runtimeId }) !== undefined;
 }
 
 /** The runtime object of the daemon protocol. */

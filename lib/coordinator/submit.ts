@@ -1,6 +1,6 @@
 /** Accepting a task from a user: which agent, which thread, and the one pending place they have together. */
 import type { CreateTask } from "../wire/control.ts";
-import type { Deps } from "./deps.ts";
+import { type Deps, inTransaction } from "./deps.ts";
 import type { TaskRecord } from "./records.ts";
 import { isPending } from "./sql.ts";
 import { UserRefusal } from "./user_refusal.ts";
@@ -29,20 +29,20 @@ interface Target {
 }
 
 /** Queues the task; its id. `resumed` is the task that `request.resume` named. Throws `UserRefusal`. */
-export function submitTask(
+export async function submitTask(
   deps: Deps,
   request: CreateTask,
   context: { readonly instance: string | null; readonly resumed: TaskRecord | undefined },
-): string {
+): Promise<string> {
   checkRequest(request);
-  const { store } = deps;
-  return store.transaction(() => {
+  return await inTransaction(deps, async (deps) => {
+    const { store } = deps;
     const now = deps.clock.now();
-    const target = chooseAgent(deps, request.agent, context.resumed);
+    const target = await chooseAgent(deps, request.agent, context.resumed);
     const thread = context.resumed?.thread_id ?? deps.random.uuid();
-    if (!context.resumed) store.run(ADD_THREAD, { id: thread, title: titleOf(request.prompt), now });
+    if (!context.resumed) await store.run(ADD_THREAD, { id: thread, title: titleOf(request.prompt), now });
     const id = deps.random.uuid();
-    const added = store.run(ADD_TASK, {
+    const added = await store.run(ADD_TASK, {
       id,
       thread,
       agent: target.agentId,
@@ -60,7 +60,7 @@ export function submitTask(
       instance: request.submitted_by === "run" ? context.instance : null,
       now,
     });
-    if (added === 0) throw threadBusy(deps, { thread, agent: target.agentId });
+    if (added === 0) throw await threadBusy(deps, { thread, agent: target.agentId });
     const wakeup = { kind: "task-available", runtimeId: target.runtimeId, taskId: id } as const;
     store.afterCommit(() => deps.wakeups.publish(wakeup));
     return id;
@@ -95,9 +95,13 @@ function checkRequest(request: CreateTask): void {
 }
 
 /** The one that was named; else the one that worked before; else the first that is online, or simply the first. */
-function chooseAgent(deps: Deps, name: string | undefined, resumed: TaskRecord | undefined): Target {
+async function chooseAgent(
+  deps: Deps,
+  name: string | undefined,
+  resumed: TaskRecord | undefined,
+): Promise<Target> {
   if (name === undefined && resumed) return { agentId: resumed.agent_id, runtimeId: resumed.runtime_id };
-  const agents = listChoices(deps);
+  const agents = await listChoices(deps);
   if (agents.length === 0) {
     throw new UserRefusal(
       "no_agent",
@@ -122,8 +126,8 @@ function titleOf(prompt: string): string {
   return line.length > TITLE_LENGTH ? `${line.slice(0, TITLE_LENGTH - 1)}…` : line;
 }
 
-function threadBusy(deps: Deps, place: { thread: string; agent: string }): UserRefusal {
-  const pending = deps.store.get<{ id: string }>(PENDING_IN_THREAD, place);
+async function threadBusy(deps: Deps, place: { thread: string; agent: string }): Promise<UserRefusal> {
+  const pending = await deps.store.get<{ id: string }>(PENDING_IN_THREAD, place);
   return new UserRefusal(
     "thread_busy",
     `Submitting a task failed: task ${pending?.id} of the same thread is waiting for its turn`,

@@ -1,6 +1,6 @@
 /** What time does to tasks and runtimes when nobody calls: silence, limits, orphans and retention (wire protocol 3.5, 3.6). */
 import { LEASE } from "../core/lease.ts";
-import type { Deps } from "./deps.ts";
+import { type Deps, inTransaction } from "./deps.ts";
 import type { SqlParams } from "./store.ts";
 import { isActive, isEnded, mayHappen } from "./sql.ts";
 import { failTask, type Failure } from "./transitions.ts";
@@ -43,7 +43,7 @@ WHERE ${isActive("t")} AND t.status = 'dispatched' AND t.dispatched_at < :dispat
   {
     tasks: `
 SELECT id FROM tasks INDEXED BY tasks_queue
-WHERE status = 'queued' AND created_at < :queued AND retry_reason IS NOT 'runtime_offline'
+WHERE status = 'queued' AND created_at < :queued AND retry_reason IS DISTINCT FROM 'runtime_offline'
 LIMIT ${BATCH}`,
     cutoffs: (now) => ({ queued: now - LEASE.queuedLimitMs }),
     event: "expire-queued",
@@ -69,52 +69,89 @@ const FORGET_RUNTIMES = `
 DELETE FROM runtimes WHERE status = 'offline' AND last_seen_at < :forgotten
   AND NOT EXISTS (SELECT 1 FROM tasks WHERE tasks.runtime_id = runtimes.id)`;
 
-/** One round. Never throws: each step stands alone, and what fails in one is logged and tried again in the next round. */
-export function sweep(deps: Deps): void {
+const SWEPT_KEY = "swept_at";
+
+const TAKE_SWEEP = `
+INSERT INTO meta (key, value) VALUES (:key, :now)
+ON CONFLICT (key) DO UPDATE SET value = excluded.value
+WHERE CAST(meta.value AS BIGINT) <= :before OR CAST(meta.value AS BIGINT) > :later`;
+
+/**
+ * Whether this round is ours: of the processes over one database one sweeps, the first. A time of sweeping that lies
+ * ahead was written by a clock that is wrong, and binds nobody. Never throws, as little as `sweep`.
+ */
+export async function takeSweep(deps: Pick<Deps, "store" | "clock" | "log">): Promise<boolean> {
+  if (!deps.store.peers) return true;
   const now = deps.clock.now();
-  const step = (subject: string, fn: () => void) => {
+  const half = LEASE.sweepMs / 2;
+  try {
+    const times = { now: String(now), before: now - half, later: now + half };
+    return await deps.store.run(TAKE_SWEEP, { key: SWEPT_KEY, ...times }) > 0;
+  } catch (error) {
+    deps.log.error("Sweeping the task database failed", { subject: "whose turn it is", error });
+    return false;
+  }
+}
+
+/**
+ * One round, up to the step after which it is `stopped`. Never throws: each step stands alone, and what fails in one is
+ * logged and tried again in the next round.
+ */
+export async function sweep(deps: Deps, options: { readonly stopped?: () => boolean } = {}): Promise<void> {
+  const now = deps.clock.now();
+  const step = async (subject: string, work: (deps: Deps) => Promise<unknown>) => {
+    if (options.stopped?.()) return;
     try {
-      deps.store.transaction(fn);
+      await inTransaction(deps, work);
     } catch (error) {
       deps.log.error("Sweeping the task database failed", { subject, error });
     }
   };
-  step("silent runtimes", () => deps.store.run(MARK_OFFLINE, { stale: now - LEASE.staleRuntimeMs }));
+  await step("silent runtimes", (deps) => deps.store.run(MARK_OFFLINE, { stale: now - LEASE.staleRuntimeMs }));
   for (const { tasks, cutoffs, ...failure } of SWEEPS) {
-    step(failure.reason, () => {
-      for (const { id } of deps.store.all<{ id: string }>(tasks, cutoffs(now))) failTask(deps, { id, ...failure });
+    await step(failure.reason, async (deps) => {
+      for (const { id } of await deps.store.all<{ id: string }>(tasks, cutoffs(now))) {
+        await failTask(deps, { id, ...failure });
+      }
     });
   }
-  step("forgotten runtimes", () => deps.store.run(FORGET_RUNTIMES, { forgotten: now - LEASE.forgetRuntimeMs }));
+  await step(
+    "forgotten runtimes",
+    (deps) => deps.store.run(FORGET_RUNTIMES, { forgotten: now - LEASE.forgetRuntimeMs }),
+  );
 }
 
 /** A daemon that has just started holds none of the tasks its predecessor had in flight. */
-export function recoverOrphans(deps: Deps, runtimeId: string): { orphaned: number; retried: number } {
-  return deps.store.transaction(() => {
-    const orphans = deps.store.all<{ id: string }>(
+export function recoverOrphans(deps: Deps, runtimeId: string): Promise<{ orphaned: number; retried: number }> {
+  return inTransaction(deps, async (deps) => {
+    const orphans = await deps.store.all<{ id: string }>(
       `SELECT id FROM tasks INDEXED BY tasks_active WHERE runtime_id = :runtime AND ${mayHappen("recover-orphan")}`,
       { runtime: runtimeId },
     );
-    const failed = orphans.map(({ id }) =>
-      failTask(deps, {
+    let retried = 0;
+    for (const { id } of orphans) {
+      const failed = await failTask(deps, {
         id,
         event: "recover-orphan",
         reason: "runtime_recovery",
         error: "daemon restarted while task was in flight",
-      })
-    );
-    return { orphaned: failed.length, retried: failed.filter((one) => one.retried).length };
+      });
+      if (failed.retried) retried++;
+    }
+    return { orphaned: orphans.length, retried };
   });
 }
 
 /** Deletes tasks that ended before `before`, with their messages, usage and emptied threads; the number of tasks. */
-export function purgeEnded(deps: Deps, before: number): number {
-  return deps.store.transaction(() => {
-    const purged = deps.store.run(`DELETE FROM tasks WHERE ${isEnded()} AND completed_at < :before`, {
+export function purgeEnded(deps: Deps, before: number): Promise<number> {
+  return inTransaction(deps, async (deps) => {
+    const purged = await deps.store.run(`DELETE FROM tasks WHERE ${isEnded()} AND completed_at < :before`, {
       before,
     });
     if (purged > 0) {
-      deps.store.run("DELETE FROM threads WHERE NOT EXISTS (SELECT 1 FROM tasks WHERE tasks.thread_id = threads.id)");
+      await deps.store.run(
+        "DELETE FROM threads WHERE NOT EXISTS (SELECT 1 FROM tasks WHERE tasks.thread_id = threads.id)",
+      );
     }
     return purged;
   });

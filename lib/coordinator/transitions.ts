@@ -3,7 +3,7 @@ import { decideRetry, isResumeUnsafe } from "../core/failure.ts";
 import { LEASE } from "../core/lease.ts";
 import type { TaskEvent } from "../core/task_state.ts";
 import type { CompleteRequest, FailRequest } from "../wire/payloads.ts";
-import type { Deps } from "./deps.ts";
+import { type Deps, inTransaction } from "./deps.ts";
 import type { TaskRecord } from "./records.ts";
 import { isPending, mayHappen } from "./sql.ts";
 
@@ -13,7 +13,7 @@ export type Moved =
   | { readonly kind: "unchanged"; readonly task: TaskRecord }
   | { readonly kind: "no-such-task" };
 
-export function findTask(deps: Deps, id: string): TaskRecord | undefined {
+export function findTask(deps: Deps, id: string): Promise<TaskRecord | undefined> {
   return deps.store.get<TaskRecord>("SELECT * FROM tasks WHERE id = :id", { id });
 }
 
@@ -43,7 +43,7 @@ UPDATE tasks SET status = 'cancelled', completed_at = :now WHERE id = :id AND ${
 function failSql(event: TaskEvent): string {
   return `
 UPDATE tasks SET status = 'failed', completed_at = :now, error = :error, failure_reason = :reason,
-  session_id = CASE WHEN :sessionMissing THEN NULL ELSE coalesce(:session, session_id) END,
+  session_id = CASE WHEN :sessionMissing = 1 THEN NULL ELSE coalesce(:session, session_id) END,
   work_dir = coalesce(:workDir, work_dir), branch_name = coalesce(:branch, branch_name),
   durable_work_dir = coalesce(:durable, durable_work_dir), retired_session_id = coalesce(:retired, retired_session_id)
 WHERE id = :id AND ${mayHappen(event)} RETURNING *`;
@@ -64,33 +64,34 @@ INSERT INTO tasks
    effort, sandbox, brings, time_limit_ms, submitted_to, attempt, max_attempts, retry_of, retry_reason, force_fresh_session, session_id, work_dir,
    fire_at, created_at)
 SELECT :id, thread_id, agent_id, runtime_id, :status, priority, prompt, directory_mode, directory_path, permission, model,
-   effort, sandbox, brings, time_limit_ms, submitted_to, :attempt, max_attempts, id, failure_reason, :fresh,
-   CASE WHEN :fresh OR session_id IS retired_session_id THEN NULL ELSE session_id END, work_dir, :fireAt, :now
+   effort, sandbox, brings, time_limit_ms, submitted_to, :attempt, max_attempts, id, failure_reason, CAST(:fresh AS BIGINT),
+   CASE WHEN CAST(:fresh AS BIGINT) = 1 OR session_id IS NOT DISTINCT FROM retired_session_id THEN NULL ELSE session_id END, work_dir, :fireAt, :now
 FROM tasks AS failed
 WHERE id = :parent AND NOT EXISTS (
   SELECT 1 FROM tasks AS pending
   WHERE pending.thread_id = failed.thread_id AND pending.agent_id = failed.agent_id
     AND ${isPending("pending")})
+ON CONFLICT DO NOTHING
 RETURNING id`;
 
-export function startTask(deps: Deps, id: string): Moved {
+export function startTask(deps: Deps, id: string): Promise<Moved> {
   return move(deps, START, { id, now: deps.clock.now() });
 }
 
 /** A sign of life while the task is prepared. */
-export function renewLease(deps: Deps, id: string): Moved {
+export function renewLease(deps: Deps, id: string): Promise<Moved> {
   return move(deps, RENEW, { id, lease: deps.clock.now() + LEASE.prepareMs });
 }
 
 /** The directory is held by another task. A reason that is a path is not shown: it may be private. */
-export function waitForDirectory(deps: Deps, wait: { id: string; reason: string }): Moved {
+export function waitForDirectory(deps: Deps, wait: { id: string; reason: string }): Promise<Moved> {
   const reason = wait.reason.startsWith("local_directory /") ? "" : wait.reason;
   return move(deps, WAIT, { id: wait.id, reason: reason || null, lease: deps.clock.now() + LEASE.prepareMs });
 }
 
-export function completeTask(deps: Deps, id: string, { request }: { request: CompleteRequest }): Moved {
-  return deps.store.transaction(() => {
-    const moved = move(deps, COMPLETE, {
+export function completeTask(deps: Deps, id: string, { request }: { request: CompleteRequest }): Promise<Moved> {
+  return inTransaction(deps, async (deps) => {
+    const moved = await move(deps, COMPLETE, {
       id,
       now: deps.clock.now(),
       output: request.output,
@@ -107,9 +108,9 @@ export function completeTask(deps: Deps, id: string, { request }: { request: Com
 }
 
 /** Idempotent: a task that has ended stays as it is. */
-export function cancelTask(deps: Deps, id: string): Moved {
-  return deps.store.transaction(() => {
-    const moved = move(deps, CANCEL, { id, now: deps.clock.now() });
+export function cancelTask(deps: Deps, id: string): Promise<Moved> {
+  return inTransaction(deps, async (deps) => {
+    const moved = await move(deps, CANCEL, { id, now: deps.clock.now() });
     if (moved.kind === "moved") {
       const { runtime_id: runtimeId } = moved.task;
       deps.store.afterCommit(() => deps.wakeups.publish({ kind: "task-changed", runtimeId, taskId: id }));
@@ -130,10 +131,10 @@ export interface Failure {
 }
 
 /** Fails a task and, where the reason allows, makes its next attempt in the same transaction: never one without the other. */
-export function failTask(deps: Deps, failure: Failure): Moved & { readonly retried?: boolean } {
-  return deps.store.transaction(() => {
+export function failTask(deps: Deps, failure: Failure): Promise<Moved & { readonly retried?: boolean }> {
+  return inTransaction(deps, async (deps) => {
     const { report } = failure;
-    const moved = move(deps, FAIL[failure.event], {
+    const moved = await move(deps, FAIL[failure.event], {
       id: failure.id,
       now: deps.clock.now(),
       error: failure.error,
@@ -146,18 +147,18 @@ export function failTask(deps: Deps, failure: Failure): Moved & { readonly retri
       retired: report?.retired_session_id || null,
     });
     if (moved.kind !== "moved") return moved;
-    const retried = retry(deps, moved.task);
+    const retried = await retry(deps, moved.task);
     ended(deps, moved.task);
     return { ...moved, retried };
   });
 }
 
-function retry(deps: Deps, failed: TaskRecord): boolean {
+async function retry(deps: Deps, failed: TaskRecord): Promise<boolean> {
   const reason = failed.failure_reason ?? "";
   const decision = decideRetry(reason, failed.attempt, failed.max_attempts);
   if (decision.kind === "none") return false;
   const now = deps.clock.now();
-  const child = deps.store.get<{ id: string }>(RETRY, {
+  const child = await deps.store.get<{ id: string }>(RETRY, {
     id: deps.random.uuid(),
     parent: failed.id,
     status: decision.delayMs > 0 ? "deferred" : "queued",
@@ -183,16 +184,16 @@ function ended(deps: Deps, task: TaskRecord): void {
   });
 }
 
-function move(
+async function move(
   deps: Deps,
   sql: string,
   params: { readonly id: string } & Record<string, string | number | null>,
-): Moved {
-  const task = deps.store.get<TaskRecord>(sql, params);
+): Promise<Moved> {
+  const task = await deps.store.get<TaskRecord>(sql, params);
   if (task) {
     deps.store.afterCommit(() => deps.topics.notify(task.id));
     return { kind: "moved", task };
   }
-  const current = findTask(deps, params.id);
+  const current = await findTask(deps, params.id);
   return current ? { kind: "unchanged", task: current } : { kind: "no-such-task" };
 }

@@ -3,6 +3,7 @@ import { type Context, Hono } from "hono";
 import { TASK_STATES } from "../core/task_state.ts";
 import { CreateTask } from "../wire/control.ts";
 import { ChangeProfile, CreateProfile } from "../wire/profiles.ts";
+import { addUsageView } from "./daily_usage.ts";
 import type { Deps } from "./deps.ts";
 import { followTask } from "./follow.ts";
 import type { TaskRecord } from "./records.ts";
@@ -25,7 +26,7 @@ WITH open AS (
   UNION ALL SELECT status, submitted_to FROM tasks INDEXED BY tasks_active WHERE ${isActive()})
 SELECT
   count(*) FILTER (WHERE submitted_to = :instance) AS mine,
-  count(*) FILTER (WHERE submitted_to IS NOT :instance AND status = 'queued') AS others
+  count(*) FILTER (WHERE submitted_to IS DISTINCT FROM CAST(:instance AS TEXT) AND status = 'queued') AS others
 FROM open`;
 
 export function createUserApi(deps: Deps): Hono {
@@ -48,10 +49,11 @@ export function createUserApi(deps: Deps): Hono {
   });
   addTaskRoutes(app, deps);
   addProfileRoutes(app, deps);
-  app.get("/v1/agents", (c) => c.json({ agents: listAgents(deps) }));
+  addUsageView(app, deps);
+  app.get("/v1/agents", async (c) => c.json({ agents: await listAgents(deps) }));
   app.get(
     "/v1/queue",
-    (c) => c.json(deps.store.get<{ mine: number; others: number }>(QUEUE, { instance: instanceOf(c) })),
+    async (c) => c.json(await deps.store.get<{ mine: number; others: number }>(QUEUE, { instance: instanceOf(c) })),
   );
   return app;
 }
@@ -59,49 +61,49 @@ export function createUserApi(deps: Deps): Hono {
 function addTaskRoutes(app: Hono, deps: Deps): void {
   app.post("/v1/tasks", async (c) => {
     const request = await readBody(c.req.raw, CreateTask);
-    const resumed = request.resume === undefined ? undefined : resolveTask(deps, request.resume);
-    const id = submitTask(deps, request, { instance: instanceOf(c), resumed });
-    return c.json(viewTask(deps, id), 201);
+    const resumed = request.resume === undefined ? undefined : await resolveTask(deps, request.resume);
+    const id = await submitTask(deps, request, { instance: instanceOf(c), resumed });
+    return c.json(await viewTask(deps, id), 201);
   });
-  app.get("/v1/tasks", (c) => {
+  app.get("/v1/tasks", async (c) => {
     const limit = wholeNumber(c, "limit", { fallback: LIST_DEFAULT, min: 1, max: LIST_LIMIT });
-    return c.json({ tasks: listTasks(deps, { statuses: statusesOf(c), limit }) });
+    return c.json({ tasks: await listTasks(deps, { statuses: statusesOf(c), limit }) });
   });
-  app.get("/v1/tasks/:id", (c) => c.json(viewTask(deps, named(deps, c).id)));
-  app.get("/v1/tasks/:id/messages", (c) => {
+  app.get("/v1/tasks/:id", async (c) => c.json(await viewTask(deps, (await named(deps, c)).id)));
+  app.get("/v1/tasks/:id/messages", async (c) => {
     const since = wholeNumber(c, "since", { fallback: 0, min: 0 });
-    return c.json({ messages: listMessages(deps, { id: named(deps, c).id, since }) });
+    return c.json({ messages: await listMessages(deps, { id: (await named(deps, c)).id, since }) });
   });
-  app.get("/v1/tasks/:id/follow", (c) => {
-    const { id } = named(deps, c);
+  app.get("/v1/tasks/:id/follow", async (c) => {
+    const { id } = await named(deps, c);
     const since = wholeNumber(c, "since", { fallback: lastEventId(c), min: 0 });
     return new Response(followTask(deps, { id, since }, { signal: c.req.raw.signal }), {
       headers: { "content-type": "text/event-stream", "cache-control": "no-store" },
     });
   });
-  app.post("/v1/tasks/:id/cancel", (c) => {
-    const { id } = named(deps, c);
-    cancelTask(deps, id);
-    return c.json(viewTask(deps, id));
+  app.post("/v1/tasks/:id/cancel", async (c) => {
+    const { id } = await named(deps, c);
+    await cancelTask(deps, id);
+    return c.json(await viewTask(deps, id));
   });
 }
 
 function addProfileRoutes(app: Hono, deps: Deps): void {
   const path = "/v1/runtime-profiles";
-  app.get(path, (c) => c.json({ profiles: listProfiles(deps) }));
-  app.post(path, async (c) => c.json(addProfile(deps, await readBody(c.req.raw, CreateProfile)), 201));
+  app.get(path, async (c) => c.json({ profiles: await listProfiles(deps) }));
+  app.post(path, async (c) => c.json(await addProfile(deps, await readBody(c.req.raw, CreateProfile)), 201));
   app.patch(`${path}/:name`, async (c) => {
     const { enabled } = await readBody(c.req.raw, ChangeProfile);
-    return c.json(setProfileEnabled(deps, c.req.param("name"), enabled));
+    return c.json(await setProfileEnabled(deps, c.req.param("name"), enabled));
   });
-  app.delete(`${path}/:name`, (c) => c.json(removeProfile(deps, c.req.param("name"))));
+  app.delete(`${path}/:name`, async (c) => c.json(await removeProfile(deps, c.req.param("name"))));
 }
 
 function refuse(c: Context, refusal: UserRefusal, status: number = refusal.status): Response {
   return c.json(refusal.body, status as 400);
 }
 
-function named(deps: Deps, c: Context): TaskRecord {
+function named(deps: Deps, c: Context): Promise<TaskRecord> {
   return resolveTask(deps, c.req.param("id") ?? "");
 }
 

@@ -19,7 +19,7 @@ SELECT t.*, a.name AS agent_name, r.provider,
 FROM tasks t JOIN agents a ON a.id = t.agent_id JOIN runtimes r ON r.id = t.runtime_id`;
 
 const LIST = `${VIEW}
-WHERE :statuses IS NULL OR t.status IN (SELECT value FROM json_each(:statuses))
+WHERE CAST(:statuses AS TEXT) IS NULL OR :statuses LIKE '%,' || t.status || ',%'
 ORDER BY t.created_at DESC, t.rowid DESC LIMIT :limit`;
 
 const USAGE = `
@@ -43,18 +43,22 @@ WHERE r.removed_at IS NULL
 ${AGENT_ORDER}`;
 
 /** `undefined` when the task is gone. */
-export function viewTask(deps: Deps, id: string): TaskView | undefined {
-  const task = deps.store.get<Viewed>(`${VIEW} WHERE t.id = :id`, { id });
-  return task && toView(deps, task);
+export async function viewTask(deps: Deps, id: string): Promise<TaskView | undefined> {
+  const task = await deps.store.get<Viewed>(`${VIEW} WHERE t.id = :id`, { id });
+  return task && await toView(deps, task);
 }
 
 /** Newest first. Without `statuses`, all. */
-export function listTasks(deps: Deps, query: { statuses?: readonly string[]; limit: number }): TaskView[] {
-  const statuses = query.statuses ? JSON.stringify(query.statuses) : null;
-  return deps.store.all<Viewed>(LIST, { statuses, limit: query.limit }).map((task) => toView(deps, task));
+export async function listTasks(
+  deps: Deps,
+  query: { statuses?: readonly string[]; limit: number },
+): Promise<TaskView[]> {
+  const statuses = query.statuses ? `,${query.statuses.join(",")},` : null;
+  const tasks = await deps.store.all<Viewed>(LIST, { statuses, limit: query.limit });
+  return await Promise.all(tasks.map((task) => toView(deps, task)));
 }
 
-function toView(deps: Deps, task: Viewed): TaskView {
+async function toView(deps: Deps, task: Viewed): Promise<TaskView> {
   const time = (ms: number | null) => ms === null ? null : userTime(ms);
   return {
     id: task.id,
@@ -86,13 +90,18 @@ function toView(deps: Deps, task: Viewed): TaskView {
     work_dir: task.durable_work_dir ?? task.work_dir,
     branch_name: task.branch_name,
     progress: deps.progress.get(task.id) ?? task.wait_reason,
-    usage: deps.store.all<z.infer<typeof TaskUsage>>(USAGE, { id: task.id }),
+    usage: await deps.store.all<z.infer<typeof TaskUsage>>(USAGE, { id: task.id }),
   };
 }
 
 /** In order of `seq`, those after `since`; only the first `limit` when it is given, a constant of the caller's. */
-export function listMessages(deps: Deps, query: { id: string; since: number; limit?: number }): MessageView[] {
-  const rows = deps.store.all<Omit<MessageView, "input" | "created_at"> & { input: string | null; created_at: number }>(
+export async function listMessages(
+  deps: Deps,
+  query: { id: string; since: number; limit?: number },
+): Promise<MessageView[]> {
+  const rows = await deps.store.all<
+    Omit<MessageView, "input" | "created_at"> & { input: string | null; created_at: number }
+  >(
     query.limit === undefined ? MESSAGES : `${MESSAGES} LIMIT ${query.limit}`,
     { id: query.id, since: query.since },
   );
@@ -104,9 +113,10 @@ export function listMessages(deps: Deps, query: { id: string; since: number; lim
 }
 
 /** In the order in which the daemon registered their runtimes. */
-export function listAgents(deps: Deps): AgentView[] {
+export async function listAgents(deps: Deps): Promise<AgentView[]> {
   const now = deps.clock.now();
-  return deps.store.all<AgentView & { last_seen_at: number }>(AGENTS).map(
+  const agents = await deps.store.all<AgentView & { last_seen_at: number }>(AGENTS);
+  return agents.map(
     ({ last_seen_at, ...agent }) => ({
       ...agent,
       status: agent.status === "online" && isFresh(last_seen_at, now) ? "online" : "offline",
@@ -122,15 +132,16 @@ export interface AgentChoice {
 }
 
 const CHOICES = `
-SELECT a.id AS agentId, r.id AS runtimeId, a.name, r.status, r.last_seen_at
+SELECT a.id AS "agentId", r.id AS "runtimeId", a.name, r.status, r.last_seen_at
 FROM agents a JOIN runtimes r ON r.id = a.runtime_id
 WHERE r.removed_at IS NULL
 ${AGENT_ORDER}`;
 
 /** What a task may be given to, in the same order, without the counting that makes `listAgents` as slow as the queue is long. */
-export function listChoices(deps: Deps): AgentChoice[] {
+export async function listChoices(deps: Deps): Promise<AgentChoice[]> {
   const now = deps.clock.now();
-  return deps.store.all<Omit<AgentChoice, "online"> & { status: string; last_seen_at: number }>(CHOICES).map(
+  const rows = await deps.store.all<Omit<AgentChoice, "online"> & { status: string; last_seen_at: number }>(CHOICES);
+  return rows.map(
     ({ status, last_seen_at, ...choice }) => ({ ...choice, online: status === "online" && isFresh(last_seen_at, now) }),
   );
 }
@@ -138,7 +149,7 @@ export function listChoices(deps: Deps): AgentChoice[] {
 const ID_PREFIX = /^[0-9a-f-]{4,36}$/;
 
 /** The task whose id is or begins with `text`, at least 4 characters of it. Throws `UserRefusal`. */
-export function resolveTask(deps: Deps, text: string): TaskRecord {
+export async function resolveTask(deps: Deps, text: string): Promise<TaskRecord> {
   const prefix = text.trim().toLowerCase();
   if (!ID_PREFIX.test(prefix)) {
     throw new UserRefusal(
@@ -148,10 +159,13 @@ export function resolveTask(deps: Deps, text: string): TaskRecord {
     );
   }
   // "g" comes after every character of an id, so this is a range on the primary key.
-  const found = deps.store.all<TaskRecord>("SELECT * FROM tasks WHERE id >= :from AND id < :to ORDER BY id LIMIT 6", {
-    from: prefix,
-    to: `${prefix}g`,
-  });
+  const found = await deps.store.all<TaskRecord>(
+    "SELECT * FROM tasks WHERE id >= :from AND id < :to ORDER BY id LIMIT 6",
+    {
+      from: prefix,
+      to: `${prefix}g`,
+    },
+  );
   const [task, ...others] = found;
   if (!task) {
     throw new UserRefusal(

@@ -1,6 +1,7 @@
-/** In-process wake-ups: hints to daemons that there may be work, and to followers that a task has changed. */
+/** Wake-ups: hints to daemons that there may be work, and to followers that a task has changed; other processes are told, too. */
 import type { Clock, Logger } from "../core/ports.ts";
 import type { Wakeup } from "./coordinator.ts";
+import type { Tell } from "./notices.ts";
 
 /** A subscriber that does not read keeps at most this many hints; further ones add nothing, as it has to look anyway. */
 const BACKLOG = 1_000;
@@ -17,9 +18,11 @@ export class Wakeups {
   readonly #subscribers = new Set<Subscriber>();
   readonly #timers = new Set<Disposable>();
   readonly #closed = new AbortController();
+  readonly #tell: Tell;
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, tell: Tell = () => {}) {
     this.#clock = clock;
+    this.#tell = tell;
   }
 
   /** Hears everything from this call on, read or not, until the signal aborts or the coordinator closes: then it ends. */
@@ -53,6 +56,12 @@ export class Wakeups {
   }
 
   publish(wakeup: Wakeup): void {
+    this.hear(wakeup);
+    this.#tell({ wakeup });
+  }
+
+  /** What another process has published. */
+  hear(wakeup: Wakeup): void {
     for (const { backlog, awake } of this.#subscribers) {
       if (backlog.length < BACKLOG && !backlog.some((waiting) => sameHint(waiting, wakeup))) backlog.push(wakeup);
       awake?.();
@@ -96,9 +105,11 @@ export interface Follower {
 export class Topics {
   readonly #log: Logger;
   readonly #followers = new Map<string, Set<Follower>>();
+  readonly #tell: Tell;
 
-  constructor(log: Logger) {
+  constructor(log: Logger, tell: Tell = () => {}) {
     this.#log = log;
+    this.#tell = tell;
   }
 
   follow(taskId: string, follower: Follower): Disposable {
@@ -113,6 +124,12 @@ export class Topics {
   }
 
   notify(taskId: string): void {
+    this.hear(taskId);
+    this.#tell({ task: taskId });
+  }
+
+  /** What another process has noticed. */
+  hear(taskId: string): void {
     for (const follower of [...this.#followers.get(taskId) ?? []]) {
       try {
         follower.changed();

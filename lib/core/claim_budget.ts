@@ -1,4 +1,5 @@
 /** When may we claim, and how many tasks: free slots, never more, and only while nothing speaks against it. */
+import type { ClaimHold } from "./claim_hold.ts";
 
 export interface BudgetInput {
   readonly slots: number;
@@ -8,17 +9,20 @@ export interface BudgetInput {
   readonly claimsOpen: boolean;
   /** The outbox cannot be written: an outcome could be lost. */
   readonly outboxDegraded: boolean;
+  /** What else keeps the daemon from claiming. */
+  readonly held?: ClaimHold | undefined;
 }
 
 export type Budget =
   | { readonly kind: "claim"; readonly max: number }
-  | { readonly kind: "hold"; readonly why: "paused" | "no-free-slot" | "outbox-unwritable" };
+  | { readonly kind: "hold"; readonly why: "paused" | ClaimHold | "no-free-slot" | "outbox-unwritable" };
 
 /** The protocol cuts a batch at 32 (wire protocol 1.4). */
 const MAX_BATCH = 32;
 
 export function claimBudget(input: BudgetInput): Budget {
   if (!input.claimsOpen) return { kind: "hold", why: "paused" };
+  if (input.held) return { kind: "hold", why: input.held };
   if (input.outboxDegraded) return { kind: "hold", why: "outbox-unwritable" };
   const free = input.slots - input.running - input.claiming;
   if (free <= 0) return { kind: "hold", why: "no-free-slot" };

@@ -1,9 +1,14 @@
 /** The settings: their keys, defaults and ranges, and how flag, environment and file are merged. */
 import type { ReloadMode } from "./reload_gate.ts";
 import { formatLimits, parseLimits } from "./claim_budget.ts";
-import { isNamePattern } from "./secret_variables.ts";
+import { CLAIM_SETTINGS, type ClaimSettings } from "./claim_settings.ts";
+import { REMOTE_SETTINGS, type RemoteSettings } from "./remote_settings.ts";
+import { UPKEEP_SETTINGS, type UpkeepSettings } from "./upkeep_settings.ts";
+import { durationOf, formatDuration, integer, namesOf, type Row, trueOrFalse } from "./setting_values.ts";
 
-export interface Settings {
+export { formatDuration, parseDuration } from "./setting_values.ts";
+
+export interface Settings extends RemoteSettings, ClaimSettings, UpkeepSettings {
   /** How many tasks run at once. */
   readonly maxConcurrentTasks: number;
   /** Wall-clock limit of a task in ms. */
@@ -27,8 +32,6 @@ export interface Settings {
   readonly agentVariables: readonly string[];
   /** How long an agent's question for permission waits for an answer, in ms. */
   readonly askTimeoutMs: number;
-  /** Whether the daemon takes work from the configured server, beside the tasks of this machine. */
-  readonly remoteEnabled: boolean;
   /** What is done about an agent CLI that was replaced. */
   readonly reloadBinaries: ReloadMode;
   /** What is done about drover's own executable, where it was replaced; from source nothing is. */
@@ -44,21 +47,6 @@ export type SettingSource = "flag" | "environment" | "file" | "default";
 /** A setting that cannot be used; the message names the key, its value, where it came from, and the range. */
 export class SettingError extends Error {
   override readonly name = "SettingError";
-}
-
-interface Row<T> {
-  /** Dotted, as it stands in `config.json`. */
-  readonly key: string;
-  readonly variable: string;
-  /** A second variable, a switch: `1` or `true` means this value, `0` or `false` is as if it were not set. */
-  readonly shorthand?: { readonly variable: string; readonly value: string };
-  readonly fallback: T;
-  readonly parse: (value: unknown) => T | undefined;
-  /** As it stands in the file and is shown to people; `parse` takes it back. */
-  readonly write: (value: T) => string | number | boolean;
-  readonly range: string;
-  /** All there is to choose from, where that is a handful of words. */
-  readonly choices?: readonly string[];
 }
 
 type Table = { readonly [K in keyof Settings]: Row<Settings[K]> };
@@ -169,15 +157,9 @@ export const SETTINGS: Table = {
     write: formatDuration,
     range: "a duration of 1s or more, such as 90s, 10m or 2h",
   },
-  remoteEnabled: {
-    key: "remote.enabled",
-    variable: "DROVER_REMOTE_ENABLED",
-    fallback: false,
-    parse: trueOrFalse,
-    write: (value) => value,
-    range: "true or false",
-    choices: ["true", "false"],
-  },
+  ...REMOTE_SETTINGS,
+  ...CLAIM_SETTINGS,
+  ...UPKEEP_SETTINGS,
   reloadBinaries: {
     key: "reload.binaries",
     variable: "DROVER_RELOAD_BINARIES",
@@ -214,51 +196,6 @@ export const SETTINGS: Table = {
     range: "a duration such as 10m or 6h, or 0s for none",
   },
 };
-
-function integer(min: number, max: number): (value: unknown) => number | undefined {
-  return (value) => {
-    const number = typeof value === "string" && /^\d+$/.test(value) ? Number(value) : value;
-    return typeof number === "number" && Number.isInteger(number) && number >= min && number <= max
-      ? number
-      : undefined;
-  };
-}
-
-/** One text with commas, or a list of texts, as a file may have it. */
-function namesOf(value: unknown): readonly string[] | undefined {
-  const parts: readonly unknown[] | undefined = typeof value === "string"
-    ? value.split(",").map((part) => part.trim()).filter(Boolean)
-    : Array.isArray(value)
-    ? value
-    : undefined;
-  return parts?.every((part): part is string => typeof part === "string" && isNamePattern(part)) ? parts : undefined;
-}
-
-function trueOrFalse(value: unknown): boolean | undefined {
-  return [true, false].find((one) => value === one || value === String(one));
-}
-
-function durationOf(value: unknown, minMs: number): number | undefined {
-  const ms = typeof value === "string" || typeof value === "number" ? parseDuration(String(value)) : undefined;
-  return ms !== undefined && ms >= minMs ? ms : undefined;
-}
-
-const UNITS: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
-
-/** `90s`, `30m`, `2h`, `1d`, `500ms` in ms; `undefined` for anything else, zero included. */
-export function parseDuration(text: string): number | undefined {
-  const found = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(text.trim());
-  if (!found) return undefined;
-  const ms = Math.round(Number(found[1]) * UNITS[found[2]!]!);
-  return ms > 0 ? ms : undefined;
-}
-
-/** The inverse of `parseDuration`, in the largest unit that needs no fraction. */
-export function formatDuration(ms: number): string {
-  const units = Object.entries(UNITS).reverse();
-  const [unit, size] = units.find(([, size]) => ms % size === 0) ?? ["ms", 1];
-  return `${ms / size}${unit}`;
-}
 
 /** The name of the setting that has this key in `config.json`. */
 export function settingNamed(key: string): keyof Settings | undefined {

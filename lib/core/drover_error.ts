@@ -15,9 +15,13 @@ export type ErrorCode =
   | "home_unusable"
   | "store_unusable"
   | "config_invalid"
+  | "login_needed"
+  | "login_refused"
+  | "server_unreachable"
   | "agent_unknown"
   | "no_agent"
   | "agent_paused"
+  | "claims_paused"
   | "task_unknown"
   | "task_ambiguous"
   | "thread_busy"
@@ -30,6 +34,7 @@ export type ErrorCode =
   | "invalid_request"
   | "daemon_failed"
   | "service_failed"
+  | "checkout_failed"
   | "platform_unsupported"
   | "internal";
 
@@ -40,6 +45,7 @@ const PASSING: ReadonlySet<ErrorCode> = new Set([
   "busy",
   "drain_deadline",
   "draining",
+  "server_unreachable",
   "thread_busy",
   "timeout",
 ]);

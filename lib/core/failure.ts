@@ -12,6 +12,7 @@ export const FAILURE_REASONS = [
   "local_directory_error",
   "api_invalid_request",
   "iteration_limit",
+  "agent_blocked",
   "cancelled",
   "agent_error.provider_auth_or_access",
   "agent_error.provider_quota_limit",

@@ -17,6 +17,10 @@ export interface Home {
   readonly reload: string;
   /** Agent CLIs that get no tasks for a while. */
   readonly pauses: string;
+  /** Whether a person wants no tasks to be claimed. */
+  readonly claimPause: string;
+  /** What each agent CLI did today. */
+  readonly today: string;
   /** How the last daemon ended, by its own account. */
   readonly lastExit: string;
   readonly runDirectory: string;
@@ -24,13 +28,21 @@ export interface Home {
   /** What a background daemon prints before and beside its log. */
   readonly launchLog: string;
   readonly config: string;
+  /** Who we are at a team server; 0600. */
+  readonly credentials: string;
   readonly daemonId: string;
   readonly coordinatorDb: string;
   readonly outboxDb: string;
   readonly workspaces: string;
   readonly transcripts: string;
+  /** Bare clones of what tasks have checked out, by workspace. */
+  readonly repos: string;
+  /** Tokens read from the session logs of agent CLIs. */
+  readonly usageDb: string;
   /** What is placed in the directories of running tasks, a folder for each; empty when none runs. */
   readonly placed: string;
+  /** Skills of servers by the hash of their content; may be deleted at any time. */
+  readonly skillCache: string;
   readonly bin: string;
   /** Is there once it was said what a run with permission `full` means. */
   readonly fullExplained: string;
@@ -55,17 +67,23 @@ export function homeLayout(root: string): Home {
     lifecycle: at("lifecycle.json"),
     reload: at("reload.json"),
     pauses: at("pauses.json"),
+    claimPause: at("claim_pause.json"),
+    today: at("today.json"),
     lastExit: at("last_exit.json"),
     runDirectory: at("run"),
     logFile: at("logs/daemon.log"),
     launchLog: at("logs/daemon.out"),
     config: at("config.json"),
+    credentials: at("credentials.json"),
     daemonId: at("daemon.id"),
     coordinatorDb: at("coordinator.db"),
     outboxDb: at("outbox.db"),
     workspaces: at("workspaces"),
     transcripts: at("transcripts"),
+    repos: at("repos"),
+    usageDb: at("usage.db"),
     placed: at("placed"),
+    skillCache: at("skill_cache"),
     bin: at("bin"),
     fullExplained: at("full_explained.json"),
     loginPath: at("login_path.json"),

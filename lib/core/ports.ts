@@ -1,4 +1,7 @@
 /** The effects, as interfaces: everything drover needs from the machine. `lib/host/` implements each once. */
+import type { Network } from "./network_port.ts";
+
+export type { Fetch, LoopbackServer, Network, OutwardClient, UnixClient, UnixServer } from "./network_port.ts";
 
 export type Env = Readonly<Record<string, string>>;
 
@@ -129,6 +132,8 @@ export interface FileInfo {
 export interface Files {
   readText(path: string): Promise<string>;
   readBytes(path: string): Promise<Uint8Array>;
+  /** From `offset` on, fewer bytes only where the file ends. */
+  readRange(path: string, range: { offset: number; bytes: number }): Promise<Uint8Array>;
   /**
    * To a temporary name in the same directory, synced, renamed; mode 0600 unless told otherwise. `sync: false` for what
    * a power cut may take, which costs some milliseconds less.
@@ -235,44 +240,6 @@ export interface Inspector {
   diskSpace(path: string): Promise<DiskSpace>;
 }
 
-export type Fetch = (request: Request) => Promise<Response>;
-
-export interface UnixServer {
-  readonly path: string;
-  /** Waits two seconds for answers that are on their way. */
-  close(): Promise<void>;
-}
-
-export interface LoopbackServer {
-  readonly port: number;
-  /** At once, also under the hands of a client that has not finished its request. */
-  close(): Promise<void>;
-}
-
-export interface UnixClient extends Disposable {
-  readonly fetch: Fetch;
-}
-
-export interface Network {
-  /** Proxies of the environment are ignored for loopback. */
-  readonly fetch: Fetch;
-  /**
-   * HTTP on a Unix socket with mode 0600; never a TCP port. Out of descriptors it drops its connections and listens again
-   * a second later; `onLost` is called when it cannot. Throws `HostError` `address-in-use`.
-   */
-  serveUnix(
-    path: string,
-    handler: (request: Request) => Response | Promise<Response>,
-    onLost?: (error: HostError) => void,
-  ): UnixServer;
-  unixClient(path: string): UnixClient;
-  /**
-   * HTTP on a TCP port of 127.0.0.1 and of no other address; port 0 takes a free one. Every user of the machine can call
-   * it, and so can web pages: the handler has to tell. Throws `HostError` `address-in-use` or `permission`.
-   */
-  serveLoopback(port: number, handler: (request: Request) => Response | Promise<Response>): LoopbackServer;
-}
-
 export type SignalName = "SIGINT" | "SIGTERM" | "SIGHUP";
 
 export interface Signals {
@@ -346,6 +313,8 @@ export interface Terminal {
   readonly inputIsTerminal: boolean;
   /** The next line a person types, without its end; `undefined` when there will be none. It cannot be taken back. */
   readLine(): Promise<string | undefined>;
+  /** The same, of what nobody is to see: nothing that is typed is shown. Ctrl-C counts as no line. */
+  readSecret(): Promise<string | undefined>;
   readonly stdin: ReadableStream<Uint8Array>;
   /** Raw bytes to stdout, awaited (for programs that speak a protocol there). */
   write(bytes: Uint8Array): Promise<void>;

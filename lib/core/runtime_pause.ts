@@ -1,4 +1,5 @@
 /** When an agent CLI gets no tasks for a while: its quota is spent until some time, or nobody is logged in. */
+import type { PersonPause } from "./claim_hold.ts";
 import type { Outcome } from "./message.ts";
 
 export type Pause =
@@ -87,9 +88,10 @@ export function isOver(pause: Pause, now: number): boolean {
 
 /** For people and programs; times in ms since 1970. */
 export interface PauseView {
-  readonly kind: Pause["kind"];
+  /** `limit`: of the day; `person` and `battery` are everybody's. */
+  readonly kind: Pause["kind"] | "limit" | "person" | "battery";
   readonly since: number;
-  /** Null: until somebody has logged in. */
+  /** Null: until somebody has done what helps. */
   readonly until: number | null;
   readonly why: string;
   /** What to type; empty where time alone helps. */
@@ -103,14 +105,29 @@ export function viewOf(pause: Pause): PauseView {
     : { kind, since, until: null, why, how: pause.how };
 }
 
+export function personView({ since, until, reason }: PersonPause): PauseView {
+  return { kind: "person", since, until, why: reason, how: "drover resume" };
+}
+
 /** One line for people. */
 export function pauseText(
-  { kind, until = null, how = "" }: { readonly kind: string; readonly until?: number | null; readonly how?: string },
+  pause: { readonly kind: string; readonly until?: number | null; readonly why?: string; readonly how?: string },
   now: number,
 ): string {
-  if (kind === "quota" && until !== null) return `paused until ${timeOfDay(until, now)}: quota`;
-  return `needs login${how ? `: ${how}` : ""}`;
+  const text = Object.hasOwn(PAUSE_TEXTS, pause.kind) ? PAUSE_TEXTS[pause.kind as PauseView["kind"]] : undefined;
+  const until = pause.until ? ` until ${timeOfDay(pause.until, now)}` : "";
+  return (text ?? PAUSE_TEXTS.person)({ until, why: pause.why ?? "", how: pause.how ?? "" });
 }
+
+type PauseText = (pause: { readonly until: string; readonly why: string; readonly how: string }) => string;
+
+const PAUSE_TEXTS: { readonly [K in PauseView["kind"]]: PauseText } = {
+  quota: ({ until }) => `paused${until}: quota`,
+  login: ({ how }) => `needs login${how ? `: ${how}` : ""}`,
+  limit: ({ why }) => `limit reached: ${why}, until midnight`,
+  person: ({ until, why, how }) => `paused${until || (how ? ` until ${how}` : "")}${why ? `: ${why}` : ""}`,
+  battery: () => "no tasks on battery",
+};
 
 /** In the time zone of this machine; with the day where that is another. */
 function timeOfDay(at: number, now: number): string {

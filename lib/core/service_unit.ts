@@ -70,10 +70,10 @@ const FROZEN = [
   /^DROVER_[A-Z0-9]+(_[A-Z0-9]+)*_PATH$/,
   /^(LANG|LC_ALL|LC_CTYPE)$/,
   /^(HTTP|HTTPS|ALL|NO)_PROXY$/i,
-  /^(SSL_CERT_FILE|SSL_CERT_DIR|NODE_EXTRA_CA_CERTS)$/,
+  /^(SSL_CERT_FILE|SSL_CERT_DIR|NODE_EXTRA_CA_CERTS|DENO_CERT|DENO_TLS_CA_STORE)$/,
 ];
 /** What Deno itself needs to run the program from its sources. */
-const FROZEN_FROM_SOURCE = [/^DENO_(DIR|CERT|TLS_CA_STORE|NO_UPDATE_CHECK)$/];
+const FROZEN_FROM_SOURCE = [/^DENO_(DIR|NO_UPDATE_CHECK)$/];
 
 function settingNames(): ReadonlySet<string> {
   return new Set(Object.values(SETTINGS).map(({ variable }) => variable));

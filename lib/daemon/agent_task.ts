@@ -9,9 +9,11 @@ const FRESH_NOTE =
 
 /** A session is only continued in the directory it was in. */
 export function agentTaskOf(task: ClaimedTask, workdir: Workdir, newSession: string): AgentTask {
-  const { prior_session_id: prior, prompt, permission, sandbox, agent, id } = task;
+  const { prior_session_id: prior, prior_session_resume_unavailable: lost, prompt, permission, sandbox, agent, id } =
+    task;
   const resume = prior !== "" && workdir.reused;
-  const note = prior !== "" && !resume ? FRESH_NOTE : "";
+  const note = (prior !== "" || lost) && !resume ? FRESH_NOTE : "";
+  const extraArgs = withheld(task) ? [] : agent?.custom_args ?? [];
   return {
     id,
     prompt: note + prompt,
@@ -20,9 +22,19 @@ export function agentTaskOf(task: ClaimedTask, workdir: Workdir, newSession: str
     newSession,
     ...(agent?.model ? { model: agent.model } : {}),
     ...(agent?.thinking_level ? { effort: agent.thinking_level } : {}),
+    ...(extraArgs.length > 0 ? { extraArgs } : {}),
     ...(sandbox ? { sandbox } : {}),
     ...(resume ? { resumeSession: prior } : {}),
   };
+}
+
+/** An option of the CLI could give what the permission withholds, so that none is passed on. What people should know of it. */
+export function withheld({ permission, agent }: Pick<ClaimedTask, "permission" | "agent">): string | undefined {
+  const args = agent?.custom_args ?? [];
+  if (permission === "full" || args.length === 0) return undefined;
+  // Their values may be nobody's business.
+  const names = args.filter((arg) => arg.startsWith("-")).map((arg) => arg.split("=", 1)[0]).join(" ");
+  return `the agent's own options (${names}) are left out: with the permission ${permission} nothing may widen it`;
 }
 
 /** The same task without the session that the agent refused to continue; `undefined` where that is not what happened. */

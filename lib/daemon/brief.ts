@@ -1,5 +1,8 @@
 /** The brief: what an agent is told besides its prompt, and the marker block that keeps it apart from the user's own text. */
 
+/** How an agent says that it cannot go on. */
+export const BLOCKED = "BLOCKED:";
+
 const BEGIN = "<!-- BEGIN drover: written for one task, taken out after it -->";
 const END = "<!-- END drover -->";
 
@@ -16,9 +19,44 @@ say in your last message what you did, what you decided, and what is left to do.
 - Work in the directory you were started in. What you leave there is kept for that person.
 - The environment variable DROVER_TASK_ID holds the id of the task.`;
 
-export function briefText(instructions: string): string {
+/** Of a team's server: whether its tasks bring a token with which the agent can call it. */
+export type TeamServer = "with-token" | "without-token";
+
+const TEAM = `\
+# The team's server
+
+The task comes from a team that plans its work as issues on a server. What you need of it is in your prompt.
+
+- The server shows your last message to the team: on an issue it becomes your comment. Only if you wrote a comment there
+  yourself during this task does it not; then write your result as a comment, too.
+- If you cannot go on with an issue without something that only a person can give, begin your last message with
+  ${BLOCKED} and say what you need. The task then counts as failed, and a person looks at it.`;
+
+const CALLS = `\
+- You can call the server yourself when the task needs it, as long as the task runs. Where the program \`multica\` is
+  installed, use it: it is logged in as you. Otherwise use its API, like this; never write the token anywhere:
+
+      call() { printf 'Authorization: Bearer %s' "$DROVER_TOKEN" | curl -sS -H @- "$@"; }
+      json='Content-Type: application/json'
+      call "$DROVER_SERVER_URL/api/issues/ID"
+      call "$DROVER_SERVER_URL/api/issues/ID/comments"
+      call -H "$json" -d '{"content":"TEXT"}' "$DROVER_SERVER_URL/api/issues/ID/comments"
+      call -X PUT -H "$json" -d '{"status":"STATUS"}' "$DROVER_SERVER_URL/api/issues/ID"
+
+  \`GET /api/attachments/ID\` has the \`download_url\` of an attachment.
+- Set the status of your issue when it changes: when you begin, and when it is ready for others to look at.`;
+
+const NO_CALLS = "- You cannot call the server from here.";
+
+const TEAM_BRIEF: Readonly<Record<TeamServer, string>> = {
+  "with-token": `${TEAM}\n${CALLS}`,
+  "without-token": `${TEAM}\n${NO_CALLS}`,
+};
+
+export function briefText(instructions: string, team?: TeamServer): string {
   const own = instructions.trim();
-  return own === "" ? GENERAL : `${GENERAL}\n\n# Your instructions\n\n${own}`;
+  const parts = [GENERAL, team ? TEAM_BRIEF[team] : "", own === "" ? "" : `# Your instructions\n\n${own}`];
+  return parts.filter((part) => part !== "").join("\n\n");
 }
 
 /** In front of the prompt of a CLI that reads no such file. */

@@ -1,6 +1,8 @@
 /** One connection opened: the client for its server, the delivery of what runs report, and the registration with it. */
-import { createClient } from "../wire/client.ts";
+import { createClient, type WireClient } from "../wire/client.ts";
+import { CAPABILITIES } from "../wire/claim.ts";
 import { MESSAGE_DEDUP } from "../wire/payloads.ts";
+import { type ClaimRoutes, createClaimRoutes } from "./claim_routes.ts";
 import type { Connection } from "./connection.ts";
 import type { ConnectionConfig, DaemonOptions } from "./daemon_contract.ts";
 import { createDelivery } from "./delivery.ts";
@@ -11,14 +13,35 @@ import { createRegistration, type Registration } from "./registration.ts";
 /** Nothing is sent yet. */
 export function openConnection(
   config: ConnectionConfig,
-  options: DaemonOptions & { readonly outbox: Outbox },
-): { connection: Connection; registration: Registration; profiles: ProfileRuntimes | undefined } {
-  const { clock, version, os, outbox, getLogger, findProfile } = options;
-  const client = createClient({ ...config, clock, version, os, capabilities: [] });
+  options: DaemonOptions & {
+    readonly outbox: Outbox;
+    /** There may be something to claim. */
+    readonly nudge: () => void;
+    /** A task of ours is in hand for a runtime. */
+    readonly busy: (runtimeId: string) => boolean;
+  },
+): {
+  connection: Connection;
+  registration: Registration;
+  routes: ClaimRoutes;
+  profiles: ProfileRuntimes | undefined;
+} {
+  const { clock, version, os, outbox, getLogger, findProfile, nudge } = options;
+  const http = createClient({ ...config, clock, version, os, capabilities: CAPABILITIES });
+  const routes = createClaimRoutes({ client: http, clock, log: getLogger("poller"), onReady: nudge });
+  const client: WireClient = {
+    ...http,
+    get old() {
+      return http.old;
+    },
+    claim: routes.claim,
+  };
   const connection: Connection = {
     name: config.name,
     remote: config.remote ?? false,
+    serverUrl: config.baseUrl,
     client,
+    ...(config.consent ? { consent: config.consent } : {}),
     wakeups: config.wakeups,
     delivery: createDelivery({
       connection: config.name,
@@ -36,5 +59,5 @@ export function openConnection(
   const log = getLogger("registration");
   const profiles = findProfile && createProfileRuntimes({ client, find: findProfile, log });
   const registration = createRegistration({ ...options, connection, log, ...(profiles ? { profiles } : {}) });
-  return { connection, registration, profiles };
+  return { connection, registration, routes, profiles };
 }

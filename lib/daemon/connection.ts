@@ -1,6 +1,7 @@
 /** What the loops share about one connection: its client, its registered runtimes, its wake-ups, its delivery. */
 import type { Runtime } from "../core/model.ts";
 import type { WireClient } from "../wire/client.ts";
+import type { Consent } from "./daemon_contract.ts";
 import type { Delivery } from "./delivery.ts";
 
 /** A hint that something is worth looking at; losing all of them costs latency and never work. */
@@ -26,7 +27,11 @@ export interface Connection {
   readonly name: string;
   /** Somewhere else: it may be out of reach, so nothing waits for it. */
   readonly remote: boolean;
+  /** As agents reach it. */
+  readonly serverUrl: string;
   readonly client: WireClient;
+  /** Absent where all workspaces are the owner's own. */
+  readonly consent?: Consent;
   readonly wakeups: Wakeups;
   readonly delivery: Delivery;
   /** By the server's id. */

@@ -11,26 +11,26 @@ import {
 } from "../core/phase.ts";
 import { runtimeKey } from "../core/model.ts";
 import type { Logger } from "../core/ports.ts";
-import type { ClaimedTask } from "../wire/payloads.ts";
 import { type AgentWatch, createAgentWatch } from "./agent_watch.ts";
 import type { BinaryWatch } from "./binary_watch.ts";
-import { openConnection } from "./connect.ts";
+import { ClaimGate, type DaemonPauses, pausesOf } from "./claim_gate.ts";
 import { type Connection, customOf } from "./connection.ts";
-import type { ConnectionConfig, Daemon, DaemonOptions } from "./daemon_contract.ts";
+import { ConnectionLoops } from "./connection_loops.ts";
+import type { Daemon, DaemonOptions } from "./daemon_contract.ts";
 import { createDirectoryLocks } from "./directory_locks.ts";
-import { runHeartbeat } from "./heartbeat.ts";
+import { endLeftovers } from "./leftovers.ts";
 import { createLoopPulse, type LoopPulse } from "./loop_pulse.ts";
 import { openOutbox, type Outbox } from "./outbox.ts";
-import { listOfBoth, type ProfileRuntimes } from "./profile_runtimes.ts";
-import { createPool, type Pool, type Slot } from "./pool.ts";
+import { OutboxRetry } from "./outbox_retry.ts";
+import { listOfBoth } from "./profile_runtimes.ts";
+import { createPool, type Pool } from "./pool.ts";
 import type { PermissionAnswer } from "./permissions.ts";
-import { restoreAllPlaced } from "./placed_files.ts";
 import { createPoller, type Poller } from "./poller.ts";
-import type { Registration } from "./registration.ts";
 import { ReloadRunner, type WatchedPrograms } from "./reload_runner.ts";
 import { connectionStatus, type DaemonStatus, type ReloadPending, waitingFor } from "./status.ts";
+import { Runs } from "./runs.ts";
 import { RuntimePauses } from "./runtime_pauses.ts";
-import { type RunnerContext, runTask, type TaskRun } from "./task_runner.ts";
+import type { RunnerContext } from "./task_runner.ts";
 import { watchBinaries } from "./watch_binaries.ts";
 
 export type { ConnectionConfig, Daemon, DaemonOptions } from "./daemon_contract.ts";
@@ -38,7 +38,6 @@ export type { ConnectionConfig, Daemon, DaemonOptions } from "./daemon_contract.
 const LIMITS: PhaseLimits = { patienceMs: 0, graceMs: 60_000, cancelAfterGrace: false };
 const NOTHING_WATCHED: WatchedPrograms = { changes: () => [], settling: () => false };
 const DEREGISTER_MS = 5_000;
-const PERSIST_RETRY_MS = 5_000;
 /** A drain also ends by what no run reports: a claim call that came back empty, an outbox that can be written again. */
 const DRAIN_TICK_MS = 1_000;
 
@@ -49,28 +48,30 @@ export function createDaemon(options: DaemonOptions): Daemon {
 
 class LoopDaemon implements Daemon {
   readonly ended: Promise<Ending>;
-  readonly pauses: RuntimePauses;
+  readonly pauses: DaemonPauses;
   phase: Phase = { kind: "starting" };
   readonly #options: DaemonOptions;
   readonly #log: Logger;
   readonly #outbox: Outbox;
+  readonly #outboxRetry: OutboxRetry;
   readonly #pulse: LoopPulse;
   readonly #pool: Pool;
   readonly #poller: Poller;
+  readonly #agentPauses: RuntimePauses;
+  readonly #gate: ClaimGate;
   readonly #connections: readonly Connection[];
+  readonly #servers: readonly ConnectionLoops[];
   readonly #watch: AgentWatch;
   readonly #binaries: BinaryWatch | undefined;
-  readonly #registrations = new Map<string, Registration>();
-  readonly #profiles: ProfileRuntimes[] = [];
+  /** For what no task may begin under, as an update. */
+  #holds = 0;
   readonly #reload: ReloadRunner | undefined;
   readonly #limits: PhaseLimits;
-  readonly #runs = new Map<string, TaskRun>();
-  readonly #context: RunnerContext;
+  readonly #runs: Runs;
   /** The loops end with it; tasks do not hear it. */
   readonly #loops = new AbortController();
   #running: Promise<unknown> = Promise.resolve();
   #nextTick: Disposable | undefined;
-  #nextPersist: Disposable | undefined;
   #closed: Promise<void> | undefined;
   #resolveEnded!: (ending: Ending) => void;
   readonly #startedAt: number;
@@ -80,24 +81,39 @@ class LoopDaemon implements Daemon {
     this.#log = options.getLogger("daemon");
     this.#startedAt = options.clock.now();
     this.ended = new Promise((resolve) => this.#resolveEnded = resolve);
+    this.#outboxRetry = new OutboxRetry({
+      clock: options.clock,
+      log: this.#log,
+      outbox: () => this.#outbox,
+      onWritten: () => this.#poller.nudge(),
+    });
     this.#outbox = openOutbox(options.home.outboxDb, options.getLogger("outbox"), {
-      onDegraded: () => this.#writeOutboxLater(),
+      onDegraded: () => this.#outboxRetry.later(),
     });
     this.#pulse = createLoopPulse(options.clock);
-    this.#pool = createPool(options.slots);
-    this.#connections = options.connections.map((config) => this.#connect(config));
+    this.#pool = createPool(() => options.liveLimits?.().slots ?? options.slots);
+    this.#servers = this.#openServers();
+    this.#connections = this.#servers.map(({ connection }) => connection);
     this.#watch = createAgentWatch({
       ...options,
       log: options.getLogger("agents"),
       adds: (runtime) => !this.#binaries?.knows(runtime),
     });
     this.#binaries = this.#watchBinaries();
-    this.pauses = new RuntimePauses({
+    this.#agentPauses = new RuntimePauses({
       ...options.pauses,
       clock: options.clock,
       log: options.getLogger("agents"),
       onClaimable: () => this.#poller.nudge(),
     });
+    this.#gate = new ClaimGate({
+      ...options.claims,
+      clock: options.clock,
+      log: options.getLogger("claims"),
+      onClaimable: () => this.#poller.nudge(),
+      askServers: () => this.#askServers(),
+    });
+    this.pauses = pausesOf(this.#agentPauses, this.#gate);
     this.#limits = { ...LIMITS, patienceMs: options.reload?.patienceMs ?? 0 };
     this.#reload = options.reload && new ReloadRunner({
       ...options.reload,
@@ -106,16 +122,18 @@ class LoopDaemon implements Daemon {
       log: options.getLogger("reload"),
       tellPhase: (event) => (this.#dispatch(event), this.#tick()),
     });
-    this.#context = {
+    const context: RunnerContext = {
       ...options,
       env: () => options.surroundings.env(),
       log: options.getLogger("task"),
       locks: createDirectoryLocks(),
-      launchable: this.#binaries && ((...asked) => this.pauses.launchable(...asked, this.#binaries!)),
+      launchable: this.#binaries && ((...asked) => this.#agentPauses.launchable(...asked, this.#binaries!)),
       outbox: this.#outbox,
-      onOutcome: (run) => this.pauses.ended(run),
+      day: this.#gate.day,
+      onOutcome: (run) => this.#agentPauses.ended(run),
       markPrefix: `${options.daemonId}:${options.instance}:`,
     };
+    this.#runs = new Runs({ context, log: this.#log, day: this.#gate.day, onEnded: () => this.#tick() });
     this.#poller = createPoller({
       connections: this.#connections,
       pool: this.#pool,
@@ -123,13 +141,15 @@ class LoopDaemon implements Daemon {
       log: options.getLogger("poller"),
       daemonId: options.daemonId,
       submittedTo: options.submittedTo,
-      claimsOpen: () => claimsOpen(this.phase),
+      claimsOpen: () => claimsOpen(this.phase) && this.#holds === 0,
       outboxDegraded: () => this.#outbox.degraded,
       isActive: (id) => this.#runs.has(id),
       mayClaim: (runtime) =>
-        (this.#binaries?.mayClaim(runtimeKey(runtime)) ?? true) && this.pauses.mayClaim(runtime.provider),
-      limits: options.agentLimits,
-      run: (task, connection, slot) => this.#startRun(task, connection, slot),
+        (this.#binaries?.mayClaim(runtimeKey(runtime)) ?? true) && this.#agentPauses.mayClaim(runtime.provider),
+      gate: this.#gate,
+      hinted: () => this.#servers.every(({ hinted }) => hinted),
+      limits: () => (options.liveLimits?.() ?? options).agentLimits,
+      run: (task, connection, slot) => this.#runs.start(task, connection, slot),
       onTurn: () => this.#pulse.beat("poller"),
     });
   }
@@ -140,12 +160,11 @@ class LoopDaemon implements Daemon {
     try {
       for (const directory of [home.workspaces, home.transcripts]) await files.makeDirectory(directory);
       const known = this.#watch.runtimes.length > 0;
-      await Promise.all([known || this.#watch.look(signal), this.#endLeftovers()]);
+      await Promise.all([known || this.#watch.look(signal), endLeftovers({ ...this.#options, log: this.#log })]);
       this.#adopt();
-      await this.pauses.begin(signal);
-      const near = this.#connections.filter(({ remote }) => !remote);
-      await Promise.all(near.map(({ name }) => this.#registrations.get(name)!.offer(this.#watch.runtimes, { signal })));
-      this.#registered();
+      await Promise.all([this.#agentPauses.begin(signal), this.#gate.begin(signal)]);
+      const near = this.#servers.filter(({ connection }) => !connection.remote);
+      await Promise.all(near.map((server) => server.offer(this.#watch.runtimes)));
       this.#running = this.#runLoops(signal).catch((error) => {
         // Without its loops the daemon would only look alive.
         this.#log.critical("a loop failed, the daemon drains and ends", {
@@ -179,7 +198,7 @@ class LoopDaemon implements Daemon {
   }
 
   cancelTasks(): void {
-    for (const run of this.#runs.values()) run.stop({ kind: "shutdown" });
+    this.#runs.stop({ kind: "shutdown" });
   }
 
   stalledMs(): number {
@@ -190,8 +209,10 @@ class LoopDaemon implements Daemon {
     return {
       phase: this.phase.kind,
       holding: this.#poller.holding() ?? null,
+      paused: this.#gate.view() ?? null,
+      today: this.#gate.day.today(),
       slots: { total: this.#pool.size, running: this.#pool.running },
-      tasks: [...this.#runs.values()].map((run) => run.view()),
+      tasks: this.#runs.views(),
       connections: this.#connections.map((one) =>
         connectionStatus(one, { binaries: this.#binaries, pauses: this.pauses })
       ),
@@ -205,6 +226,10 @@ class LoopDaemon implements Daemon {
 
   answerPermission(task: string, requestId: string, answer: PermissionAnswer): boolean {
     return this.#runs.get(task)?.answer(requestId, answer) ?? false;
+  }
+
+  nudge(): void {
+    this.#poller.nudge();
   }
 
   get runtimes(): readonly Runtime[] {
@@ -223,115 +248,69 @@ class LoopDaemon implements Daemon {
   }
 
   #watchBinaries(): BinaryWatch | undefined {
-    const { signal } = this.#loops;
     return watchBinaries(this.#options, {
-      agents: listOfBoth(this.#watch, this.#profiles),
-      offer: async () => {
-        await Promise.all([...this.#registrations.values()].map((one) => one.offer(this.#watch.runtimes, { signal })));
-      },
-      busy: (key) => [...this.#runs.values()].some((run) => run.view().runtime === key),
+      agents: listOfBoth(this.#watch, this.#servers.flatMap(({ profiles }) => profiles ?? [])),
+      offer: async () => void await Promise.all(this.#servers.map((server) => server.offer(this.#watch.runtimes))),
+      busy: (key) => this.#runs.views().some((run) => run.runtime === key),
       inFlight: () => ({ active: this.#runs.size, claims: this.#pool.claiming }),
       onClaimable: () => this.#poller.nudge(),
       onLooked: () => this.#reload?.looked(),
     });
   }
 
-  #connect(config: ConnectionConfig): Connection {
-    const { connection, registration, profiles } = openConnection(config, { ...this.#options, outbox: this.#outbox });
-    if (profiles) this.#profiles.push(profiles);
-    this.#registrations.set(config.name, registration);
-    return connection;
+  #openServers(): ConnectionLoops[] {
+    const host = {
+      options: this.#options,
+      outbox: this.#outbox,
+      runs: () => this.#runs,
+      active: () => this.#runs.size + this.#pool.claiming,
+      holdClaims: () => this.#holdClaims(),
+      nudge: () => this.#poller.nudge(),
+      onRegistered: () => this.#binaries?.adoptCustom(this.#connections.flatMap(customOf)),
+      onTurn: (loop: string) => (this.#pulse.beat(loop), this.#gate.turn()),
+    };
+    return this.#options.connections.map((config) => new ConnectionLoops(config, host, this.#loops.signal));
   }
 
-  /** For what a server is told beside the loops: when it fails, they go on. */
-  #tell(connection: Connection, tell: (registration: Registration) => Promise<void>): void {
-    void tell(this.#registrations.get(connection.name)!).then(() => this.#registered()).catch((error) =>
-      this.#loops.signal.aborted || this.#log.error("registering failed", { error: String(error) })
-    );
-  }
-
-  /** Custom runtimes are known with the registration that brought them. */
-  #registered(): void {
-    this.#binaries?.adoptCustom(this.#connections.flatMap(customOf));
-    this.#poller.nudge();
-  }
-
-  #offerTo(connections: readonly Connection[], signal: AbortSignal): void {
-    const { runtimes } = this.#watch;
-    for (const connection of connections) this.#tell(connection, (one) => one.offer(runtimes, { signal }));
+  #holdClaims(): Disposable {
+    this.#holds++;
+    return {
+      [Symbol.dispose]: () => {
+        this.#holds--;
+        this.#poller.nudge();
+      },
+    };
   }
 
   #adopt(): void {
     this.#binaries?.adopt(this.#watch.runtimes);
-    this.pauses.adopt(this.#watch.runtimes);
-  }
-
-  /** Nothing of an earlier instance may still write when its task is handed out again. */
-  async #endLeftovers(): Promise<void> {
-    const pids = await this.#options.processes.endMarked(`${this.#options.daemonId}:`);
-    if (pids.length > 0) this.#log.warn("processes of an earlier instance were ended", { pids });
-    await restoreAllPlaced(this.#options.home.placed, { files: this.#options.files, log: this.#log });
+    this.#agentPauses.adopt(this.#watch.runtimes);
   }
 
   #runLoops(signal: AbortSignal): Promise<unknown> {
-    const { clock, random, getLogger } = this.#options;
-    this.#offerTo(this.#connections.filter(({ remote }) => remote), signal);
+    const { runtimes } = this.#watch;
+    for (const server of this.#servers) if (server.connection.remote) server.tellOf(runtimes);
     return Promise.all([
       this.#poller.run(signal),
-      this.pauses.run(signal),
+      this.#agentPauses.run(signal),
+      this.#options.upkeep?.(this.#connections, signal),
       this.#options.reload?.own?.run(signal, () => this.#reload?.looked()),
       // An in-process run uses what there is, and is over soon.
       this.#binaries?.run(signal),
       ...(this.#options.submittedTo ? [] : [
         this.#watch.run(signal, () => {
           this.#adopt();
-          this.#offerTo(this.#connections, signal);
+          for (const server of this.#servers) server.tellOf(this.#watch.runtimes);
         }),
       ]),
-      ...this.#connections.flatMap((connection) => [
-        this.#listen(connection, signal),
-        runHeartbeat({
-          connection,
-          clock,
-          random,
-          log: getLogger("heartbeat"),
-          onGone: () => this.#tell(connection, (one) => one.heal({ signal })),
-          onTurn: () => this.#pulse.beat(`heartbeat ${connection.name}`),
-        }, signal),
-      ]),
+      ...this.#servers.map((server) => server.run()),
     ]);
   }
 
-  async #listen(connection: Connection, signal: AbortSignal): Promise<void> {
-    for await (const wakeup of connection.wakeups.subscribe(signal)) {
-      if (wakeup.kind === "task-available") this.#poller.nudge();
-      else if (wakeup.kind === "profiles-changed") this.#tell(connection, (one) => one.checkProfiles({ signal }));
-      else if (wakeup.taskId) this.#runs.get(wakeup.taskId)?.checkStatus();
-    }
-  }
-
-  /** Only while records are in memory alone: an idle daemon has no timer for it. */
-  #writeOutboxLater(): void {
-    if (this.#loops.signal.aborted) return;
-    this.#nextPersist ??= this.#options.clock.after(PERSIST_RETRY_MS, () => {
-      this.#nextPersist = undefined;
-      if (!this.#outbox.persist()) return this.#writeOutboxLater();
-      this.#log.info("outbox can be written again");
-      this.#poller.nudge();
-    });
-  }
-
-  #startRun(task: ClaimedTask, connection: Connection, slot: Slot): void {
-    this.#log.info("task claimed", { task: task.id, agent: task.agent?.name, slot: slot.index });
-    const run = runTask(this.#context, { task, connection, slot });
-    this.#runs.set(task.id, run);
-    void run.done.catch((error) =>
-      this.#log.critical("a run left its task unsettled", { task: task.id, error: String(error) })
-    )
-      .then(() => {
-        this.#runs.delete(task.id);
-        this.#tick();
-      });
+  /** Whose tasks it has had meanwhile and where they went: the beats tell that it is there, the tasks' states the rest. */
+  async #askServers(): Promise<void> {
+    await Promise.all(this.#servers.map((server) => server.beat()));
+    this.#runs.checkStatus();
   }
 
   #tick(): void {
@@ -386,15 +365,16 @@ class LoopDaemon implements Daemon {
 
   async #closeOnce(): Promise<void> {
     this.#nextTick?.[Symbol.dispose]();
-    this.#nextPersist?.[Symbol.dispose]();
+    this.#outboxRetry[Symbol.dispose]();
     this.#loops.abort();
     this.cancelTasks();
     await this.#running;
     const limit = new AbortController();
     using _limit = this.#options.clock.after(DEREGISTER_MS, () => limit.abort());
-    await Promise.all([...this.#registrations.values()].map((one) => one.deregister({ signal: limit.signal })));
+    await Promise.all(this.#servers.map((server) => server.deregister(limit.signal)));
     await Promise.all(this.#connections.map((connection) => connection.delivery.close()));
-    await Promise.all([...this.#runs.values()].map((run) => run.done.catch(() => {})));
+    await this.#runs.settled();
+    await this.#gate.day.settled();
     this.#outbox.close();
   }
 }

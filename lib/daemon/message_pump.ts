@@ -25,6 +25,8 @@ export interface PumpOptions {
   readonly emit: (messages: readonly WireMessage[]) => void;
   /** The provider's session id, as soon as it is known, and again if it changes. */
   readonly onSession: (sessionId: string) => void;
+  /** Totals of the run so far, whenever the agent tells them. */
+  readonly onUsage?: (usage: readonly ModelUsage[]) => void;
 }
 
 export interface MessagePump {
@@ -84,6 +86,7 @@ class Pump implements MessagePump {
     }
     if (message.kind === "usage") {
       this.usage = message.usage;
+      this.#options.onUsage?.(message.usage);
       return;
     }
     if (message.kind === "text" || message.kind === "thinking") this.#join(message.kind, message.text);

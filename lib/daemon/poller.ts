@@ -3,12 +3,13 @@ import { type Budget, claimBudget, roomFor, rotate } from "../core/claim_budget.
 import type { Runtime } from "../core/model.ts";
 import type { Clock, Logger } from "../core/ports.ts";
 import type { ClaimedTask } from "../wire/payloads.ts";
+import type { ClaimGate } from "./claim_gate.ts";
 import type { Connection } from "./connection.ts";
 import type { Pool, Slot } from "./pool.ts";
 import { createTroubleLog, type TroubleLog } from "./trouble_log.ts";
 
-/** The interval is a safety net under the wake-ups (wire protocol 0.6). */
-const POLL_MS = 30_000;
+/** Between two looks without a hint: long as a safety net under the hints, short where none come (wire protocol 0.6). */
+const POLL_MS = { hinted: 30_000, unhinted: 3_000 } as const;
 /** After a claim that failed: soon enough for a short outage, seldom enough for a long one. */
 const FAILED_POLL_MS = 5_000;
 
@@ -26,8 +27,12 @@ export interface PollerOptions {
   readonly isActive: (taskId: string) => boolean;
   /** Tasks of an agent CLI that cannot be started right now stay in the queue; default yes. */
   readonly mayClaim?: (runtime: Runtime) => boolean;
+  /** What else keeps the daemon from claiming; absent = nothing. */
+  readonly gate?: Pick<ClaimGate, "ready" | "holds" | "tasksLeft">;
   /** How many tasks of an agent CLI there may be at once, where it has a limit of its own. */
-  readonly limits?: Readonly<Record<string, number>>;
+  readonly limits?: () => Readonly<Record<string, number>> | undefined;
+  /** Whether every server sends hints at this moment; default yes. */
+  readonly hinted?: () => boolean;
   readonly run: (task: ClaimedTask, connection: Connection, slot: Slot) => void;
   /** Called each time the loop comes round. */
   readonly onTurn?: () => void;
@@ -81,9 +86,12 @@ class BatchPoller implements Poller {
     while (!signal.aborted) {
       this.#nudged = false;
       this.#options.onTurn?.();
+      const looking = this.#options.gate?.ready(signal);
+      if (looking) await looking;
       const round = await this.#round(signal);
       if (round === "filled") continue;
-      await this.#wait(round === "failed" ? FAILED_POLL_MS : POLL_MS, signal);
+      const { hinted = () => true } = this.#options;
+      await this.#wait(round === "failed" ? FAILED_POLL_MS : POLL_MS[hinted() ? "hinted" : "unhinted"], signal);
     }
   }
 
@@ -96,10 +104,12 @@ class BatchPoller implements Poller {
       const turn = this.#turns.get(connection.name) ?? 0;
       for (const { runtimeIds, room } of this.#shares(connection, turn)) {
         const budget = this.#budget();
-        if (budget.kind === "hold") continue;
+        // A limit of the day may have been reached while another call was on its way.
+        const max = budget.kind === "claim" ? Math.min(budget.max, room()) : 0;
+        if (max === 0) continue;
         this.#turns.set(connection.name, turn + 1);
         asked = true;
-        const claimed = await this.#claim(connection, runtimeIds, Math.min(budget.max, room()), signal);
+        const claimed = await this.#claim(connection, runtimeIds, max, signal);
         if (claimed === undefined) failed = true;
         // At most one task per agent comes with each answer, so any task at all is a reason to ask again.
         else if (claimed > 0) filled = true;
@@ -113,11 +123,18 @@ class BatchPoller implements Poller {
    * The runtimes to ask for, in calls of their own where an agent CLI has a limit: one call for several would bring more
    * than there is room for.
    */
-  #shares({ runtimes }: Connection, turn: number): { runtimeIds: readonly string[]; room: () => number }[] {
-    const { mayClaim = () => true, limits = {}, pool } = this.#options;
-    const room = (provider: string) => roomFor(limits, provider, pool.runningOf(provider));
-    const claimable = [...runtimes.values()].filter(({ runtime }) => mayClaim(runtime) && room(runtime.provider) > 0);
-    const limited = (provider: string) => Object.hasOwn(limits, provider);
+  #shares({ runtimes, consent }: Connection, turn: number): { runtimeIds: readonly string[]; room: () => number }[] {
+    const { mayClaim = () => true, gate, pool } = this.#options;
+    const limits = this.#options.limits?.() ?? {};
+    const tasksLeft = (provider: string) => gate?.tasksLeft(provider) ?? Infinity;
+    const room = (provider: string) =>
+      Math.min(roomFor(limits, provider, pool.runningOf(provider)), tasksLeft(provider));
+    // The owner may have changed his mind a moment ago, and the server not know of it yet.
+    const watched = (workspace: string) => !consent || consent.watched(workspace) !== undefined;
+    const claimable = [...runtimes.values()].filter(({ workspace, runtime }) =>
+      watched(workspace) && mayClaim(runtime) && room(runtime.provider) > 0
+    );
+    const limited = (provider: string) => Object.hasOwn(limits, provider) || tasksLeft(provider) !== Infinity;
     const shares = Map.groupBy(claimable, ({ runtime: { provider } }) => limited(provider) ? provider : "");
     return rotate([...shares], turn).map(([provider, registered]) => ({
       runtimeIds: rotate(registered.map(({ id }) => id), turn),
@@ -159,13 +176,14 @@ class BatchPoller implements Poller {
   }
 
   #budget({ claiming = this.#options.pool.claiming } = {}): Budget {
-    const { pool, claimsOpen, outboxDegraded } = this.#options;
+    const { pool, claimsOpen, outboxDegraded, gate } = this.#options;
     return claimBudget({
       slots: pool.size,
       running: pool.running,
       claiming,
       claimsOpen: claimsOpen(),
       outboxDegraded: outboxDegraded(),
+      held: gate?.holds(),
     });
   }
 

@@ -23,18 +23,23 @@ export interface Reservation extends Disposable {
   take(label?: string): Slot | undefined;
 }
 
-export function createPool(size: number): Pool {
-  return new SlotPool(size);
+/** A size that shrinks takes nobody's slot away: there are just no new ones until enough came free. */
+export function createPool(size: number | (() => number)): Pool {
+  return new SlotPool(typeof size === "number" ? () => size : size);
 }
 
 class SlotPool implements Pool {
-  readonly size: number;
+  readonly #size: () => number;
   readonly #taken = new Map<number, string>();
   readonly #listeners = new Set<() => void>();
   #claiming = 0;
 
-  constructor(size: number) {
-    this.size = size;
+  constructor(size: () => number) {
+    this.#size = size;
+  }
+
+  get size(): number {
+    return this.#size();
   }
 
   get running(): number {

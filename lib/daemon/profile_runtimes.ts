@@ -16,9 +16,12 @@ export interface WorkspaceProfiles {
 }
 
 export interface ProfileRuntimes {
-  /** Those of a workspace, fetched anew. A server that does not answer, or has no profiles, leaves what was known. */
-  of(workspace: string, options: { signal: AbortSignal }): Promise<WorkspaceProfiles>;
-  /** Whether a server's profiles are others than those that `of` returned last, or one of those could not be found. */
+  /**
+   * Those of a workspace, fetched anew. A server that does not answer, or has no profiles, leaves what was known. `keep`
+   * is for when they are registered: until then the ones of before are what the server has of us.
+   */
+  of(workspace: string, options: { signal: AbortSignal }): Promise<WorkspaceProfiles & { keep(): void }>;
+  /** Whether a server's profiles are others than those that were kept last, or one of those could not be found. */
   changed(workspace: string, options: { signal: AbortSignal }): Promise<boolean>;
   /** Of another version than it was; what belongs to another server is left alone. */
   put(runtime: Runtime): void;
@@ -86,15 +89,15 @@ export function createProfileRuntimes(options: {
   return {
     async of(workspace, { signal }) {
       const profiles = await fetched(workspace, signal);
-      if (!profiles) return known(workspace);
+      if (!profiles) return { ...known(workspace), keep() {} };
       const signature = profileSignature(profiles);
       const names = JSON.stringify(profiles.map(({ id, displayName }) => [id, displayName]));
       const before = known(workspace);
       // What could not be found may be there by now.
       const same = before.signature === signature && before.names === names && before.failed.length === 0;
       const found = same ? before : await findAll(profiles, signal);
-      byWorkspace.set(workspace, { ...found, signature, names, ids: profiles.map(({ id }) => id) });
-      return found;
+      const ids = profiles.map(({ id }) => id);
+      return { ...found, keep: () => void byWorkspace.set(workspace, { ...found, signature, names, ids }) };
     },
     async changed(workspace, { signal }) {
       const profiles = await fetched(workspace, signal);

@@ -1,29 +1,37 @@
 /** Registration: tells a server which runtimes this machine has, per workspace, and keeps the ids it gave them. */
-import { type Runtime, runtimeKey } from "../core/model.ts";
+import type { Runtime } from "../core/model.ts";
 import type { Clock, Logger, Random } from "../core/ports.ts";
 import { backoffDelay } from "../core/pace.ts";
+import { workspaceChange } from "../core/workspace_sync.ts";
 import type { RegisterRequest } from "../wire/payloads.ts";
-import { type CallFailure, isMendable, isTransient } from "../wire/retry.ts";
+import type { CallFailure } from "../wire/retry.ts";
 import type { Connection } from "./connection.ts";
 import type { ProfileRuntimes } from "./profile_runtimes.ts";
 import { createTroubleLog, type TroubleLog } from "./trouble_log.ts";
+import { WorkspaceEntry } from "./workspace_entry.ts";
 
 export interface RegistrationOptions {
   readonly connection: Connection;
   /** Custom runtimes of this server's workspaces; absent where it can have none. */
   readonly profiles?: ProfileRuntimes;
   readonly daemonId: string;
+  /** Ids that this home had with the server before; what they have there becomes ours. */
+  readonly legacyDaemonIds?: readonly string[];
   readonly deviceName: string;
   readonly version: string;
+  /** Whether a task of ours is in hand for a runtime; default no. */
+  readonly busy?: (runtimeId: string) => boolean;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
 }
 
+type Waiting = { readonly signal: AbortSignal };
+
 const BACKOFF = { firstMs: 1_000, maxMs: 60_000 } as const;
 
 /**
- * Several calls while one is under way join it, and it goes on until the server knows all that is offered by then.
+ * Each workspace is registered by itself, so that one in trouble holds up no other.
  *
  * An id is used only after the orphans of an earlier process were recovered for it, once: what were not recovered then
  * would stay in flight for ever, as we keep beating, and to recover what was claimed since would fail what runs.
@@ -33,30 +41,31 @@ export interface Registration {
    * Registers these with every workspace, and takes back what is none of them any more; tries again until it has worked
    * or the signal aborts.
    */
-  offer(runtimes: readonly Runtime[], options: { signal: AbortSignal }): Promise<void>;
-  /** The server forgot a runtime (wire protocol 3.6): registers anew. */
-  heal(options: { signal: AbortSignal }): Promise<void>;
+  offer(runtimes: readonly Runtime[], options: Waiting): Promise<void>;
+  /** The server forgot runtimes (wire protocol 3.6): registers their workspaces anew; without ids, all of them. */
+  heal(options: Waiting & { readonly ids?: readonly string[] }): Promise<void>;
   /** The server's runtime profiles may be others: registers anew if they are, without recovering orphans. */
-  checkProfiles(options: { signal: AbortSignal }): Promise<void>;
-  deregister(options: { signal: AbortSignal }): Promise<void>;
+  checkProfiles(options: Waiting & { readonly workspace?: string }): Promise<void>;
+  /** Looks which workspaces there are: new ones are registered, lost ones forgotten. Whether the server answered. */
+  sync(options: Waiting): Promise<boolean>;
+  deregister(options: Waiting): Promise<void>;
 }
 
 export function createRegistration(options: RegistrationOptions): Registration {
-  return new WorkspaceRegistration(options);
+  return new WorkspaceRegistrations(options);
 }
 
-class WorkspaceRegistration implements Registration {
+/** In the place of a workspace's id, for the list of them. */
+const LIST = "";
+
+class WorkspaceRegistrations implements Registration {
   readonly #options: RegistrationOptions;
   readonly #trouble: TroubleLog;
+  readonly #entries = new Map<string, WorkspaceEntry>();
+  readonly #failing = new Map<string, CallFailure>();
   #runtimes: readonly Runtime[] = [];
-  #underWay: Promise<void> | undefined;
-  /** Ids that the server has given and that are not in use yet. */
-  #coming: readonly string[] = [];
-  /** Their orphans were recovered: a runtime that was taken back and returns has none. */
-  readonly #recovered = new Set<string>();
-  #delivered = false;
-  /** The next registration follows a change of profiles: what it brings has no past, and tasks may be running. */
-  #drift = false;
+  #offering: Promise<void> | undefined;
+  #delivering: Promise<void> | undefined;
 
   constructor(options: RegistrationOptions) {
     this.#options = options;
@@ -67,155 +76,133 @@ class WorkspaceRegistration implements Registration {
     });
   }
 
-  offer(runtimes: readonly Runtime[], { signal }: { signal: AbortSignal }): Promise<void> {
+  offer(runtimes: readonly Runtime[], { signal }: Waiting): Promise<void> {
     this.#runtimes = runtimes;
-    return this.#register(signal);
+    return this.#offering ??= this.#untilOffered(signal).finally(() => this.#offering = undefined);
   }
 
-  async checkProfiles({ signal }: { signal: AbortSignal }): Promise<void> {
-    const { profiles, connection } = this.#options;
-    if (!profiles) return;
-    const workspaces = await connection.client.workspaces({ signal });
-    signal.throwIfAborted();
-    if (workspaces.kind !== "ok") return;
-    const changed = await Promise.all(workspaces.value.map(({ id }) => profiles.changed(id, { signal })));
-    if (!changed.includes(true)) return;
-    this.#options.log.info("runtime profiles have changed, registering again", { connection: connection.name });
-    // Joined to one under way it might have fetched them before the change.
-    await this.#underWay?.catch(() => {});
-    this.#drift = true;
-    await this.#register(signal);
+  async heal({ signal, ids }: Waiting & { readonly ids?: readonly string[] }): Promise<void> {
+    // Nothing was registered yet, or nobody knows where: all is registered anew.
+    if (this.#entries.size === 0) return await this.offer(this.#runtimes, { signal });
+    const { runtimes } = this.#options.connection;
+    const gone = ids ?? [...runtimes.keys()];
+    const byWorkspace = Map.groupBy(gone, (id) => runtimes.get(id)?.workspace ?? "");
+    await Promise.all(
+      [...byWorkspace].map(([workspace, ids]) => this.#entries.get(workspace)?.heal(ids, signal)),
+    );
   }
 
-  heal({ signal }: { signal: AbortSignal }): Promise<void> {
-    if (!this.#underWay) {
-      this.#options.log.warn("server forgot a runtime, registering again", {
-        connection: this.#options.connection.name,
-      });
+  async checkProfiles({ signal, workspace }: Waiting & { readonly workspace?: string }): Promise<void> {
+    const entries = [...this.#entries.values()].filter(({ id }) => workspace === undefined || id === workspace);
+    await Promise.all(entries.map((entry) => entry.checkProfiles(signal)));
+  }
+
+  async sync({ signal }: Waiting): Promise<boolean> {
+    const change = await this.#look(signal);
+    if (!change) return false;
+    for (const id of change.due) {
+      // Beside the sync: it may take as long as the server is in trouble.
+      void this.#entries.get(id)!.ensure(signal).catch(() => {});
     }
-    return this.#register(signal);
+    await Promise.all(change.kept.map((id) => this.#entries.get(id)!.checkProfiles(signal)));
+    return true;
   }
 
-  #register(signal: AbortSignal): Promise<void> {
-    return this.#underWay ??= this.#untilDone(signal).finally(() => this.#underWay = undefined);
-  }
-
-  async #untilDone(signal: AbortSignal): Promise<void> {
-    const { connection, clock, random } = this.#options;
-    for (let failures = 0;;) {
-      const runtimes = this.#runtimes;
-      const failure = await this.#once(runtimes, signal);
-      if (!failure && runtimes === this.#runtimes) return;
-      failures = failure ? failures + 1 : 0;
-      if (!failure) continue;
-      connection.state = failure.code === "status" && failure.status < 500 ? "refused" : "connecting";
-      connection.why = failure.detail;
-      this.#trouble.failed(failure.detail);
-      await clock.sleep(backoffDelay(failures, BACKOFF, random.fraction()), { signal });
-    }
-  }
-
-  async #recover(ids: readonly string[], signal: AbortSignal): Promise<void> {
-    const { connection, clock, random, log } = this.#options;
-    let orphaned = 0;
-    for (const id of ids) {
-      const trouble = createTroubleLog(log, {
-        failed: "recovering orphans failed",
-        fine: "orphans were recovered at last",
-        fields: { connection: connection.name, runtime: id },
-      });
-      for (let failures = 1;; failures++) {
-        const result = await connection.client.recoverOrphans(id, { signal });
-        if (result.kind === "ok") {
-          orphaned += result.value.orphaned;
-          this.#recovered.add(id);
-          trouble.fine();
-          break;
-        }
-        trouble.failed(result.detail);
-        // A runtime that is gone by now has no orphans; the heartbeat sees to the rest.
-        if (result.gone !== undefined || !(isTransient(result) || isMendable(result))) break;
-        await clock.sleep(backoffDelay(failures, BACKOFF, random.fraction()), { signal });
-      }
-    }
-    if (orphaned > 0) log.warn("tasks of an earlier process were recovered", { orphaned });
-  }
-
-  async deregister({ signal }: { signal: AbortSignal }): Promise<void> {
+  async deregister({ signal }: Waiting): Promise<void> {
     const { connection, log } = this.#options;
-    const ids = [...new Set([...connection.runtimes.keys(), ...this.#coming])];
+    const ids = [...new Set([...connection.runtimes.keys(), ...this.#all().flatMap((one) => one.ids)])];
     if (ids.length === 0) return;
     const result = await connection.client.deregister(ids, { signal });
     if (result.kind !== "ok") log.warn("deregistering failed", { connection: connection.name, why: result.detail });
     connection.runtimes.clear();
-    this.#coming = [];
+    for (const entry of this.#all()) entry.forget();
+    this.#entries.clear();
   }
 
-  async #once(runtimes: readonly Runtime[], signal: AbortSignal): Promise<CallFailure | undefined> {
-    const { connection, log } = this.#options;
-    const workspaces = await connection.client.workspaces({ signal });
-    signal.throwIfAborted();
-    if (workspaces.kind !== "ok") return workspaces;
-    const next: typeof connection.runtimes = new Map();
-    const offeredKeys = new Set<string>();
-    for (const workspace of workspaces.value) {
-      const custom = await this.#options.profiles?.of(workspace.id, { signal });
-      const offered = [...runtimes, ...custom?.runtimes ?? []];
-      for (const runtime of offered) offeredKeys.add(runtimeKey(runtime));
-      const failed = custom?.failed ?? [];
-      if (offered.length + failed.length === 0) continue;
-      const answer = await connection.client.register(this.#request(workspace.id, offered, failed), { signal });
-      signal.throwIfAborted();
-      if (answer.kind !== "ok") return answer;
-      connection.serverCapabilities = answer.value.server_capabilities;
-      for (const row of answer.value.runtimes) {
-        const runtime = offered.find((one) =>
-          row.profile_id ? one.profile?.id === row.profile_id : !one.profile && one.provider === row.provider
-        );
-        if (runtime) next.set(row.id, { id: row.id, workspace: workspace.id, name: row.name, runtime });
+  #all(): WorkspaceEntry[] {
+    return [...this.#entries.values()];
+  }
+
+  async #untilOffered(signal: AbortSignal): Promise<void> {
+    const { clock, random } = this.#options;
+    for (let failures = 0;;) {
+      if (!await this.#look(signal)) {
+        await clock.sleep(backoffDelay(++failures, BACKOFF, random.fraction()), { signal });
+        continue;
       }
-      this.#coming = [...next.keys()];
+      failures = 0;
+      await Promise.all(this.#all().map((entry) => entry.register("offer", signal)));
+      if (this.#all().every((entry) => entry.knows(this.#runtimes))) return;
     }
-    const fresh = [...next.keys()].filter((id) => !connection.runtimes.has(id) && !this.#recovered.has(id));
-    if (this.#drift) { for (const id of fresh) this.#recovered.add(id); }
-    await this.#settlePast(this.#drift ? [] : fresh, signal);
-    this.#drift = false;
-    const failure = await this.#takeBack(offeredKeys, signal);
-    if (failure) return failure;
-    // The answers are the authoritative set: it replaces what was known in one step.
-    connection.runtimes.clear();
-    for (const [id, registered] of next) connection.runtimes.set(id, registered);
-    this.#coming = [];
+  }
+
+  /** Which workspaces there are now; nothing when the server does not say. */
+  async #look(signal: AbortSignal): Promise<ReturnType<typeof workspaceChange> | undefined> {
+    const { connection } = this.#options;
+    const answer = await connection.client.workspaces({ signal });
+    signal.throwIfAborted();
+    if (answer.kind !== "ok") {
+      this.#report(LIST, answer);
+      return undefined;
+    }
+    connection.consent?.found(answer.value);
+    const there = answer.value.map(({ id }) => id);
+    const change = workspaceChange({
+      tracked: [...this.#entries.keys()],
+      registered: new Set([...connection.runtimes.values()].map(({ workspace }) => workspace)),
+      wanted: there.filter((id) => !connection.consent || connection.consent.watched(id)),
+    });
+    for (const id of change.lost) await this.#drop(id, { tell: there.includes(id) }, signal);
+    for (const id of change.due) if (!this.#entries.has(id)) this.#entries.set(id, this.#entry(id));
+    this.#report(LIST, undefined);
+    return change;
+  }
+
+  /** Of a membership that ended the server knows; that the owner of this machine changed his mind it must be told. */
+  async #drop(id: string, { tell }: { tell: boolean }, signal: AbortSignal): Promise<void> {
+    const { connection, log } = this.#options;
+    const entry = this.#entries.get(id)!;
+    const { ids } = entry;
+    entry.forget();
+    this.#entries.delete(id);
+    this.#failing.delete(id);
+    log.info("workspace is not served any more", { connection: connection.name, workspace: id, available: tell });
+    if (tell && ids.length > 0) await connection.client.deregister(ids, { signal });
+  }
+
+  #entry(id: string): WorkspaceEntry {
+    return new WorkspaceEntry(id, {
+      ...this.#options,
+      busy: this.#options.busy ?? (() => false),
+      runtimes: () => this.#runtimes,
+      request: (...asked) => this.#request(...asked),
+      settlePast: (signal) => this.#settlePast(signal),
+      report: (failure) => this.#report(id, failure),
+    });
+  }
+
+  #settlePast(signal: AbortSignal): Promise<void> {
+    return this.#delivering ??= this.#options.connection.delivery.deliverAll({ signal }).catch((error) => {
+      this.#delivering = undefined;
+      throw error;
+    });
+  }
+
+  #report(key: string, failure: CallFailure | undefined): void {
+    const { connection } = this.#options;
+    if (failure) {
+      this.#failing.set(key, failure);
+      connection.state = failure.code === "status" && failure.status < 500 ? "refused" : "connecting";
+      connection.why = failure.detail;
+      return this.#trouble.failed(failure.detail);
+    }
+    this.#failing.delete(key);
+    // The one that has just been told of is registered a moment later.
+    const waits = this.#all().some((entry) => entry.id !== key && !entry.registered);
+    if (this.#failing.size > 0 || waits || (key === LIST && this.#all().some((one) => !one.registered))) return;
     connection.state = "connected";
     connection.why = "";
     this.#trouble.fine();
-    log.info("registered", {
-      connection: connection.name,
-      runtimes: [...next.values()].map(({ runtime }) => `${runtime.provider} ${runtime.version}`.trim()),
-    });
-    return undefined;
-  }
-
-  /** A runtime that is not offered any more would get tasks until the server misses its heartbeat. */
-  async #takeBack(offered: ReadonlySet<string>, signal: AbortSignal): Promise<CallFailure | undefined> {
-    const { connection, log } = this.#options;
-    const gone = [...connection.runtimes.values()].filter(({ runtime }) => !offered.has(runtimeKey(runtime)));
-    if (gone.length === 0) return undefined;
-    const answer = await connection.client.deregister(gone.map(({ id }) => id), { signal });
-    signal.throwIfAborted();
-    if (answer.kind !== "ok" && isTransient(answer)) return answer;
-    const fields = { connection: connection.name, runtimes: gone.map(({ runtime }) => runtime.provider) };
-    if (answer.kind === "ok") log.info("deregistered", fields);
-    else log.warn("deregistering failed", { ...fields, why: answer.detail });
-    return undefined;
-  }
-
-  /** What the last process had to say comes first: recovering orphans would fail tasks whose outcome is known. */
-  async #settlePast(newIds: readonly string[], signal: AbortSignal): Promise<void> {
-    if (!this.#delivered) await this.#options.connection.delivery.deliverAll({ signal });
-    this.#delivered = true;
-    await this.#recover(newIds, signal);
-    signal.throwIfAborted();
   }
 
   #request(
@@ -223,14 +210,14 @@ class WorkspaceRegistration implements Registration {
     runtimes: readonly Runtime[],
     failed: RegisterRequest["failed_profiles"],
   ): RegisterRequest {
-    const { daemonId, deviceName, version } = this.#options;
+    const { daemonId, legacyDaemonIds = [], deviceName, version } = this.#options;
     return {
       workspace_id: workspace,
       daemon_id: daemonId,
       device_name: deviceName,
       cli_version: version,
       launched_by: "",
-      legacy_daemon_ids: [],
+      legacy_daemon_ids: legacyDaemonIds.toSorted(),
       runtimes: runtimes.map((runtime) => ({
         type: runtime.provider,
         name: `${runtime.profile?.name ?? runtime.provider} (${deviceName})`,

@@ -1,11 +1,13 @@
 /** What a daemon says about itself: one object for `status`, logs and tests, made from snapshots. */
+import type { Budget } from "../core/claim_budget.ts";
+import type { TodayView } from "../core/day_limits.ts";
 import { type Runtime, runtimeKey, type SkippedProvider } from "../core/model.ts";
 import type { Phase } from "../core/phase.ts";
 import type { WatchState } from "../core/reload.ts";
 import type { PauseView } from "../core/runtime_pause.ts";
 import type { BinaryWatch } from "./binary_watch.ts";
+import type { DaemonPauses } from "./claim_gate.ts";
 import type { Connection } from "./connection.ts";
-import type { RuntimePauses } from "./runtime_pauses.ts";
 import type { RunView } from "./task_runner.ts";
 
 /** The program behind a runtime, where it is watched. */
@@ -50,10 +52,10 @@ export interface ConnectionStatus {
 
 export function connectionStatus(
   { name, state, why, runtimes, delivery }: Connection,
-  { binaries, pauses }: { binaries: Pick<BinaryWatch, "view"> | undefined; pauses: Pick<RuntimePauses, "view"> },
+  { binaries, pauses }: { binaries: Pick<BinaryWatch, "view"> | undefined; pauses: Pick<DaemonPauses, "ofAgent"> },
 ): ConnectionStatus {
   const seen = (runtime: Runtime) => {
-    const paused = pauses.view(runtime.provider);
+    const paused = pauses.ofAgent(runtime.provider);
     return { ...binaries?.view(runtimeKey(runtime)), ...(paused ? { paused } : {}) };
   };
   return {
@@ -96,7 +98,11 @@ export function waitingFor(
 export interface DaemonStatus {
   readonly phase: Phase["kind"];
   /** Why nothing is claimed at this moment; null while work is taken. */
-  readonly holding: "paused" | "no-free-slot" | "outbox-unwritable" | null;
+  readonly holding: Extract<Budget, { kind: "hold" }>["why"] | null;
+  /** What keeps all of its agents from getting tasks for a while; null while nothing does. */
+  readonly paused: PauseView | null;
+  /** What each agent CLI did today. */
+  readonly today: readonly TodayView[];
   readonly slots: { readonly total: number; readonly running: number };
   readonly tasks: readonly RunView[];
   readonly connections: readonly ConnectionStatus[];

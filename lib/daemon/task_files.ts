@@ -4,7 +4,7 @@ import type { ProviderRow } from "../agents/provider_row.ts";
 import type { McpServer } from "../core/model.ts";
 import type { Env } from "../core/ports.ts";
 import type { ClaimedTask } from "../wire/payloads.ts";
-import { briefText, withBlock, withoutBlock } from "./brief.ts";
+import { briefText, type TeamServer, withBlock, withoutBlock } from "./brief.ts";
 import { type GitPorts, WorkdirError } from "./git.ts";
 import { type HiddenFromGit, hideFromGit } from "./hidden_from_git.ts";
 import { type McpConfig, mcpConfigOf, withServers } from "./mcp_config.ts";
@@ -35,6 +35,8 @@ export interface TaskFilesOptions extends GitPorts {
   readonly directory: string;
   /** The run's own directory in the home. */
   readonly record: string;
+  /** The task is of a team's server. */
+  readonly team?: TeamServer;
 }
 
 /** Throws `WorkdirError` or `HostError`; what was placed until then is in the record. */
@@ -68,16 +70,16 @@ async function planBrief(
   task: ClaimedTask,
   options: TaskFilesOptions,
 ): Promise<{ inPrompt: string; file?: FilePlan }> {
-  const { surface, directory } = options;
+  const { surface, directory, team } = options;
   const instructions = task.agent?.instructions ?? "";
   const meant = instructions.trim() !== "";
-  const text = briefText(instructions);
-  const inPrompt = { inPrompt: meant ? text : "" };
+  const text = briefText(instructions, team);
+  const inPrompt = { inPrompt: meant || team ? text : "" };
   const theirs = task.directory?.mode === "in-place";
   if (!surface?.brief || (theirs && task.permission === "read-only")) return inPrompt;
   const found = await readPlain(join(directory, surface.brief), options);
   if (found === "unfit") return inPrompt;
-  if (!meant && (theirs || found.bytes)) return { inPrompt: "" };
+  if (!meant && (theirs || found.bytes)) return inPrompt;
   const original = found.bytes && withoutBlock(found.bytes);
   const bytes = withBlock(original ?? new Uint8Array(), text);
   return { inPrompt: "", file: { path: found.path, original, bytes, mode: 0o644, strip: { kind: "block" } } };

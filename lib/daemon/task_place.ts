@@ -11,8 +11,10 @@ import type { Connection } from "./connection.ts";
 import type { DirectoryLocks } from "./directory_locks.ts";
 import { restorePlaced } from "./placed_files.ts";
 import { makePrivateHome } from "./private_home.ts";
-import { prepareTaskFiles, type Surface, type TaskFiles } from "./task_files.ts";
-import { prepareWorkdir, taskKey, type Workdir, WorkdirError } from "./workdir.ts";
+import type { RunningTasks } from "./running_tasks.ts";
+import { prepareTaskFiles, type Surface, type TaskFiles, type TaskFilesOptions } from "./task_files.ts";
+import { noteUse, rootsOf, workRecordOf } from "./work_record.ts";
+import { prepareWorkdir, threadKey, type Workdir, WorkdirError } from "./workdir.ts";
 
 export interface TaskPlace {
   readonly workdir: Workdir;
@@ -26,13 +28,15 @@ export interface TaskPlace {
   release(): Promise<void>;
 }
 
-export interface PlaceOptions {
+export interface PlaceOptions extends Pick<TaskFilesOptions, "team"> {
   readonly home: Home;
   readonly files: Files;
   readonly processes: Processes;
   readonly log: Logger;
   readonly clock: Clock;
   readonly locks: DirectoryLocks;
+  /** To be told who is here, while it is. */
+  readonly running?: RunningTasks;
   readonly env: () => Env;
   /** What is known of a provider's CLI. */
   readonly surfaceOf?: (provider: string) => Surface | undefined;
@@ -47,7 +51,7 @@ export interface PlaceOptions {
 export async function takePlace(task: ClaimedTask, options: PlaceOptions): Promise<TaskPlace | Outcome> {
   const { signal } = options;
   try {
-    return await preparePlace(task, options);
+    return await present(task, options, () => preparePlace(task, options));
   } catch (error) {
     if (signal.aborted) {
       return { kind: "failed", reason: "cancelled", detail: `The run was stopped: ${stopReasonOf(signal).kind}` };
@@ -55,6 +59,35 @@ export async function takePlace(task: ClaimedTask, options: PlaceOptions): Promi
     if (error instanceof WorkdirError || error instanceof HostError) {
       return { kind: "failed", reason: "local_directory_error", detail: error.message };
     }
+    throw error;
+  }
+}
+
+/** Known to be here for as long as it has its place, so that nobody removes what it uses. */
+async function present(
+  task: ClaimedTask,
+  { running, home, connection, files, clock, log }: PlaceOptions,
+  prepare: () => Promise<TaskPlace>,
+): Promise<TaskPlace> {
+  const roots = rootsOf(task, home.workspaces);
+  const entry = { task, connection, workdir: "" };
+  const presence = await running?.enter(entry, roots);
+  try {
+    const place = await prepare();
+    // Once, at the start: at the end a run has its outcome to tell, and nothing may come before that.
+    await noteUse(roots, workRecordOf(task, { connection, usedAt: clock.now() }), files).catch((error) =>
+      log.warn("the use of a work directory could not be noted", { error: String(error) })
+    );
+    entry.workdir = place.workdir.path;
+    return {
+      ...place,
+      async release() {
+        await place.release();
+        presence?.[Symbol.dispose]();
+      },
+    };
+  } catch (error) {
+    presence?.[Symbol.dispose]();
     throw error;
   }
 }
@@ -81,7 +114,7 @@ async function preparePlace(task: ClaimedTask, options: PlaceOptions): Promise<T
       signal.throwIfAborted();
       return {
         workdir,
-        env: { ...placed.env, ...await privateHome(task, workdir, options) },
+        env: { ...placed.env, ...await ownHomes(task, workdir, options) },
         remarks: [...workdir.remarks ?? [], ...placed.remarks],
         dress: (agentTask) => dressed(agentTask, placed),
         async release() {
@@ -121,15 +154,21 @@ async function turn(task: ClaimedTask, { path }: Workdir, options: PlaceOptions)
 }
 
 /** Beside the work directory, so that it stays and goes with it; of a directory of the user's, one for each conversation. */
-async function privateHome(task: ClaimedTask, workdir: Workdir, options: PlaceOptions): Promise<Env> {
-  const { surfaceOf, home, provider, files } = options;
-  const wanted = surfaceOf?.(provider)?.privateHome;
-  if (!wanted) return {};
+async function ownHomes(task: ClaimedTask, workdir: Workdir, options: PlaceOptions): Promise<Env> {
+  const { surfaceOf, home, provider, files, connection } = options;
   const base = join(home.workspaces, task.workspace_id);
   const own = relative(base, workdir.path).split("/")[0]!;
-  const key = /^[0-9a-f]{12}$/.test(own) ? own : taskKey(task.issue_id || task.id).replace(/[^\w-]/g, "_");
-  const path = join(base, key, "homes", provider);
-  return await makePrivateHome(path, wanted, { files, env: options.env() });
+  const key = /^[0-9a-f]{12}$/.test(own) ? own : threadKey(task).replace(/[^\w-]/g, "_");
+  const at = (...names: string[]) => join(base, key, ...names);
+  const wanted = surfaceOf?.(provider)?.privateHome;
+  const agents = wanted ? await makePrivateHome(at("homes", provider), wanted, { files, env: options.env() }) : {};
+  return connection.remote ? { ...agents, ...await multicaHome(at("multica"), files) } : agents;
+}
+
+/** Without it the server's command line would read the user's own configuration, with a token that is not the task's. */
+async function multicaHome(path: string, files: Files): Promise<Env> {
+  await files.makeDirectory(path);
+  return { MULTICA_TASK_CONFIG_ROOT: path };
 }
 
 function dressed(task: AgentTask, { brief, mcpServers, mcpConfigFile }: TaskFiles): AgentTask {

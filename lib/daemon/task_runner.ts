@@ -1,84 +1,31 @@
 /** The task runner: one claimed task from directory to outcome, with exactly one report and no process left behind. */
-import type { Backend } from "../agents/backend.ts";
-import { agentEnv } from "../core/agent_env.ts";
-import type { Home } from "../core/home.ts";
 import { LEASE } from "../core/lease.ts";
 import { type AgentMessage, type Outcome, StopError, type StopReason, stopReasonOf } from "../core/message.ts";
 import { type AgentTask, runtimeKey } from "../core/model.ts";
-import type { Child, Clock, Env, Files } from "../core/ports.ts";
-import type { Logger, Processes, Random } from "../core/ports.ts";
+import type { Child, Env } from "../core/ports.ts";
 import { runAgent } from "./agent_run.ts";
 import { agentTaskOf, withoutSession } from "./agent_task.ts";
-import type { BinaryWatch } from "./binary_watch.ts";
 import type { ClaimedTask, WireMessage } from "../wire/payloads.ts";
 import type { Connection, RegisteredRuntime } from "./connection.ts";
+import { admit } from "./identity_gate.ts";
 import { createPump, type MessagePump } from "./message_pump.ts";
-import type { Outbox, OutboxKind } from "./outbox.ts";
-import { createPermissions, type PendingPermission, type PermissionAnswer, type Permissions } from "./permissions.ts";
+import type { OutboxKind } from "./outbox.ts";
+import { createPermissions, type PermissionAnswer, type Permissions } from "./permissions.ts";
 import type { Slot } from "./pool.ts";
 import { reportOf, usageBody } from "./report.ts";
-import { createRunLimits, type RunLimits, type RunLimitSettings } from "./run_limits.ts";
+import { createRunLimits, type RunLimits } from "./run_limits.ts";
 import { createStatusWatch, type StatusWatch, stopReasonFor } from "./status_watch.ts";
 import { waitForProgram } from "./task_launch.ts";
-import { type PlaceOptions, takePlace, type TaskPlace } from "./task_place.ts";
+import { taskEnv } from "./task_env.ts";
+import type { TaskPlace } from "./task_place.ts";
+import { type PreparationOptions, prepareTask, teamOf } from "./task_preparation.ts";
+import type { RunnerContext, RunStage, RunView, TaskRun } from "./task_run.ts";
 import { reportStart } from "./task_start.ts";
 import { createTranscript, type Transcript } from "./transcript.ts";
+import { verdict, wantsNoWork } from "./verdict.ts";
 import type { Workdir } from "./workdir.ts";
 
-/** What all runs of a daemon share. */
-export interface RunnerContext extends RunLimitSettings, Pick<PlaceOptions, "locks" | "surfaceOf"> {
-  readonly home: Home;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly files: Files;
-  readonly processes: Processes;
-  readonly log: Logger;
-  readonly outbox: Outbox;
-  /** Of a provider of the table. */
-  readonly backendFor: (provider: string) => Backend;
-  /** Environment that agents inherit. */
-  readonly env: () => Env;
-  readonly sessionVariables: readonly string[];
-  /** Whether an agent CLI can be started; absent where nobody watches them. */
-  readonly launchable?: BinaryWatch["launchable"];
-  /** Beginning of the mark of every process this instance starts; the task id follows. */
-  readonly markPrefix: string;
-  /** How a run ended, before anybody is told; `since`: when it began, in ms since 1970. */
-  readonly onOutcome?: (run: { provider: string; outcome: Outcome; since: number }) => void;
-  /** How long an agent's question waits for a person, in ms. */
-  readonly askTimeoutMs?: number;
-  /** Which inherited secrets the agents of a provider may see. */
-  readonly secretsFor?: (provider: string) => readonly string[];
-}
-
-export type RunStage = "preparing" | "waiting" | "starting" | "running" | "reporting";
-
-export interface RunView {
-  readonly task: string;
-  readonly agent: string;
-  readonly provider: string;
-  /** Which of the machine's runtimes, see `runtimeKey`. */
-  readonly runtime: string;
-  readonly stage: RunStage;
-  readonly slot: number;
-  readonly since: number;
-  readonly pid: number | null;
-  readonly messages: number;
-  readonly workdir: string;
-  /** What the agent waits for a person with. */
-  readonly asks: readonly PendingPermission[];
-}
-
-export interface TaskRun {
-  /** Resolves when the report is durable and delivered (or given up waiting for), and every process is gone. */
-  readonly done: Promise<void>;
-  /** Something about the task may have changed on the server: look now. */
-  checkStatus(): void;
-  stop(reason: StopReason): void;
-  /** A person's word on a question of the agent's; false when there is no such question any more. */
-  answer(requestId: string, answer: PermissionAnswer): boolean;
-  view(): RunView;
-}
+export type { RunnerContext, RunStage, RunView, TaskRun } from "./task_run.ts";
 
 /** How long a slot waits for its report to be delivered before the outbox carries it on alone. */
 const DELIVERY_WAIT_MS = 30_000;
@@ -93,7 +40,8 @@ export function runTask(
 class Run implements TaskRun {
   readonly done: Promise<void>;
   readonly #context: RunnerContext;
-  readonly #task: ClaimedTask;
+  #task: ClaimedTask;
+  readonly #team: PreparationOptions["team"];
   readonly #connection: Connection;
   readonly #slot: Slot;
   readonly #stop = new AbortController();
@@ -113,6 +61,7 @@ class Run implements TaskRun {
   constructor(context: RunnerContext, task: ClaimedTask, connection: Connection, slot: Slot) {
     this.#context = context;
     this.#task = task;
+    this.#team = teamOf(task, connection);
     this.#connection = connection;
     this.#slot = slot;
     this.#since = context.clock.now();
@@ -121,6 +70,7 @@ class Run implements TaskRun {
       clock: context.clock,
       emit: (messages) => this.#emit(messages),
       onSession: (id) => this.#put("session", { session_id: id, work_dir: this.#workdir.path }),
+      onUsage: (usage) => context.day?.used(task.id, usage),
     });
     this.#watch = createStatusWatch(connection.client, task.id, {
       clock: context.clock,
@@ -190,32 +140,34 @@ class Run implements TaskRun {
 
   /** `undefined`: nothing was started and nobody is to be told. */
   async #outcome(): Promise<Outcome | undefined> {
-    const refusal = this.#identityGate();
-    if (refusal) return refusal;
+    const admitted = admit(this.#task, this.#connection);
+    if (admitted.kind !== "admitted") return admitted;
+    this.#registered = admitted.registered;
+    this.#task = admitted.task;
     const scope = new AbortController();
     const background = [this.#watch.run(scope.signal), this.#renewLease(scope.signal)];
     try {
-      const prepared = await this.#prepare();
-      if (prepared) return prepared;
+      const idle = wantsNoWork(this.#task);
+      const prepared = idle ? undefined : await this.#prepare();
+      if (prepared) return prepared === "drop" ? undefined : prepared;
       // Before the start: while it waits its lease goes on, and if this daemon dies the task was never begun.
-      const held = await this.#waitForProgram();
+      const held = idle ? undefined : await this.#waitForProgram();
       if (held) return held;
       this.#stage = "starting";
-      const verdict = await reportStart(this.#connection.client, this.#task.id, {
+      const start = await reportStart(this.#connection.client, this.#task.id, {
         ...this.#context,
         signal: this.#stop.signal,
       });
       if (this.#stop.signal.aborted) return stopped(this.#stop.signal);
-      if (verdict.kind === "drop") {
-        this.#context.log.warn("task was not started", { task: this.#task.id, why: verdict.why });
-        return undefined;
+      if (start.kind === "drop") return this.#dropped(start.why);
+      if (start.kind === "unknown") {
+        return failed("runtime_recovery", `Nobody could say whether the start was accepted: ${start.why}`);
       }
-      if (verdict.kind === "unknown") {
-        return failed("runtime_recovery", `Nobody could say whether the start was accepted: ${verdict.why}`);
-      }
-      if (verdict.kind === "refused") return failed("agent_error.unknown", `Start was refused: ${verdict.why}`);
+      if (start.kind === "refused") return failed("agent_error.unknown", `Start was refused: ${start.why}`);
+      if (idle) return this.#nothing();
       this.#stage = "running";
-      return await this.#execute();
+      const outcome = await this.#execute();
+      return this.#team ? verdict(this.#task, outcome) : outcome;
     } finally {
       scope.abort();
       await Promise.all(background);
@@ -223,32 +175,34 @@ class Run implements TaskRun {
     }
   }
 
-  /** Refuses what must never be run (wire protocol 1.4): a task that is not certainly ours, or without its own token. */
-  #identityGate(): Outcome | undefined {
-    const { id, workspace_id, agent, agent_id, auth_token, runtime_id } = this.#task;
-    // Both ids become names of directories, where "../.." would lead out of the home.
-    const plain = [id, workspace_id].every((name) => /^[\w-]+$/.test(name));
-    if (!plain || !agent || agent.id !== agent_id || !auth_token.startsWith("mat_")) {
-      return failed("invalid_task_identity", "The claim names no workspace, no agent of its own, or no task token");
-    }
-    this.#registered = this.#connection.runtimes.get(runtime_id);
-    if (!this.#registered) return failed("runtime_offline", `This daemon has no runtime ${runtime_id} any more`);
-    return undefined;
+  #dropped(why: string): undefined {
+    this.#context.log.warn("task was not started", { task: this.#task.id, why });
   }
 
-  async #prepare(): Promise<Outcome | undefined> {
+  /** Its report must keep what the server holds of earlier runs: a completion without them clears them. */
+  #nothing(): Outcome {
+    const { prior_session_id: sessionId, prior_work_dir: path } = this.#task;
+    this.#workdir = { path, reused: false };
+    return { kind: "completed", output: "", sessionId };
+  }
+
+  async #prepare(): Promise<Outcome | "drop" | undefined> {
     const { signal } = this.#stop;
-    const place = await takePlace(this.#task, {
+    const prepared = await prepareTask(this.#task, {
       ...this.#context,
+      team: this.#team,
       connection: this.#connection,
       provider: this.#registered!.runtime.provider,
       signal,
       stop: (reason) => this.stop(reason),
       onStage: (stage) => this.#stage = stage,
     });
-    if ("kind" in place) return place;
-    this.#place = place;
-    this.#workdir = place.workdir;
+    if (prepared === "drop") this.#dropped("it is not in preparation any more");
+    if (prepared === "drop") return prepared;
+    if ("kind" in prepared) return prepared;
+    this.#task = prepared.task;
+    this.#place = prepared.place;
+    this.#workdir = prepared.place.workdir;
     return signal.aborted ? stopped(signal) : undefined;
   }
 
@@ -300,6 +254,7 @@ class Run implements TaskRun {
       ...(launchable ? { wait: (distrust: boolean) => this.#waitForProgram(distrust) } : {}),
       onStarted: (child) => {
         this.#child = child;
+        this.#context.day?.began(this.#task.id);
         // Said now and not with the session, which some agents reveal only at their end.
         this.#put("session", { session_id: "", work_dir: this.#workdir.path });
         log.info("agent started", { task: this.#task.id, provider: runtime.provider, pid: child.pid });
@@ -316,23 +271,13 @@ class Run implements TaskRun {
   }
 
   #environment(adapter: Env): Env {
-    const { env, sessionVariables, secretsFor, home } = this.#context;
-    const { id, agent, workspace_id, auth_token } = this.#task;
-    return agentEnv({
+    const { env, secretsFor } = this.#context;
+    return taskEnv(this.#task, this.#connection, {
+      ...this.#context,
       inherited: env(),
-      sessionVariables,
       secrets: secretsFor?.(this.#registered!.runtime.provider) ?? [],
-      custom: agent?.custom_env ?? {},
       adapter,
-      task: {
-        DROVER_TASK_ID: id,
-        DROVER_TASK_SLOT: String(this.#slot.index),
-        DROVER_AGENT_NAME: agent?.name ?? "",
-        DROVER_WORKSPACE_ID: workspace_id,
-        DROVER_TOKEN: auth_token,
-        DROVER_HOME: home.root,
-      },
-      binDirectory: home.bin,
+      slot: this.#slot.index,
     });
   }
 

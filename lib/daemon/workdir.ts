@@ -52,7 +52,7 @@ export async function prepareWorkdir(
   if (earlier) return earlier;
   const root = join(home.workspaces, task.workspace_id, taskKey(task.id));
   await options.files.makeDirectory(root);
-  const marker: Marker = { workspace: task.workspace_id, agent: task.agent_id, thread: task.issue_id };
+  const marker: Marker = { workspace: task.workspace_id, agent: task.agent_id, thread: threadOf(task) };
   // A claim that came again after a crash finds what the first one made.
   const begun = await beginning(root, marker, options.files);
   if (begun) return begun;
@@ -69,6 +69,16 @@ export async function prepareWorkdir(
     sync: false,
   });
   return made;
+}
+
+/** What its tasks have in common, so that the next goes on where the one before was; empty for a task by itself. */
+export function threadOf({ issue_id, chat_session_id }: ClaimedTask): string {
+  return issue_id || (chat_session_id && `chat:${chat_session_id}`);
+}
+
+/** Of the directory in which what a thread shares is kept. */
+export function threadKey({ issue_id, chat_session_id, id }: ClaimedTask): string {
+  return taskKey(issue_id || chat_session_id || id);
 }
 
 /** The last 12 hex digits of the id (wire protocol 3.8). */
@@ -125,8 +135,8 @@ async function reusable(task: ClaimedTask, home: Home, files: Files): Promise<Wo
   const root = priorRoot(prior, home, task.workspace_id);
   if (!root || !(await files.stat(prior))?.isDirectory) return undefined;
   const marker = await readMarker(join(root, MARKER), files);
-  const expected = { workspace: task.workspace_id, agent: task.agent_id, thread: task.issue_id };
-  if (!marker || !isOf(marker, expected) || task.issue_id === "") return undefined;
+  const expected = { workspace: task.workspace_id, agent: task.agent_id, thread: threadOf(task) };
+  if (!marker || !isOf(marker, expected) || expected.thread === "") return undefined;
   // A link inside the tree could lead anywhere.
   const real = await files.realPath(prior);
   if (!isInside(real, await files.realPath(root))) return undefined;

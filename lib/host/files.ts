@@ -10,6 +10,7 @@ export function createFiles(): Files {
   return {
     readText: (path) => effect("read", path, () => Deno.readTextFile(path)),
     readBytes: (path) => effect("read", path, () => Deno.readFile(path)),
+    readRange: (path, range) => effect("read", path, () => readRange(path, range)),
     writeAtomic: (path, text, options = {}) => effect("write", path, () => writeAtomic(path, text, options)),
     overwrite: (path, bytes) => effect("write", path, () => overwrite(path, bytes)),
     append: (path, text) => effect("append to", path, () => append(path, text)),
@@ -24,6 +25,19 @@ export function createFiles(): Files {
     setModified: (path, ms) => effect("set the time of", path, () => Deno.utime(path, new Date(ms), new Date(ms))),
     chmod: (path, mode) => effect("change the mode of", path, () => Deno.chmod(path, mode)),
   };
+}
+
+async function readRange(path: string, { offset, bytes }: { offset: number; bytes: number }): Promise<Uint8Array> {
+  using file = await Deno.open(path);
+  await file.seek(offset, Deno.SeekMode.Start);
+  const buffer = new Uint8Array(bytes);
+  let length = 0;
+  while (length < bytes) {
+    const read = await file.read(buffer.subarray(length));
+    if (read === null) break;
+    length += read;
+  }
+  return buffer.subarray(0, length);
 }
 
 /** A reader sees the old text or the new one, also after a power cut: temporary file, sync, rename, sync of the directory. */

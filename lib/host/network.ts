@@ -2,12 +2,16 @@
 import type { LoopbackServer, Network, UnixServer } from "../core/ports.ts";
 import { HostError } from "../core/ports.ts";
 import { hostErrorCode, toHostError } from "./errors.ts";
+import { outward } from "./outward.ts";
+import { outwardDial } from "./socket.ts";
 
 export function createNetwork(): Network {
   return {
     fetch: (request) => fetch(request),
     serveUnix,
     serveLoopback,
+    outward,
+    outwardDial,
     unixClient(path) {
       const client = Deno.createHttpClient({ proxy: { transport: "unix", path } });
       return {

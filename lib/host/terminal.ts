@@ -21,6 +21,7 @@ export function createTerminal(noColor: boolean): Terminal {
     err: (text) => put(Deno.stderr, text),
     readAllInput,
     readLine,
+    readSecret,
     async write(bytes) {
       for (let at = 0; at < bytes.length;) at += await Deno.stdout.write(bytes.subarray(at));
     },
@@ -43,6 +44,39 @@ async function readLine(): Promise<string | undefined> {
     return undefined;
   }
   return line.slice(0, line.indexOf("\n"));
+}
+
+const CTRL_C = "\x03";
+const CTRL_D = "\x04";
+const RUBOUT = /[\x7f\b]/;
+
+async function readSecret(): Promise<string | undefined> {
+  if (!Deno.stdin.isTerminal()) return await readLine();
+  const decoder = new TextDecoder();
+  const buffer = new Uint8Array(4096);
+  const typed: string[] = [];
+  Deno.stdin.setRaw(true);
+  try {
+    for (;;) {
+      const read = await Deno.stdin.read(buffer);
+      if (read === null) return undefined;
+      for (const key of decoder.decode(buffer.subarray(0, read), { stream: true })) {
+        if (key === CTRL_C || key === CTRL_D) return undefined;
+        if (key === "\r" || key === "\n") return typed.join("");
+        if (RUBOUT.test(key)) typed.pop();
+        else typed.push(key);
+      }
+    }
+  } catch {
+    // EIO: the terminal is gone.
+    return undefined;
+  } finally {
+    try {
+      Deno.stdin.setRaw(false);
+    } catch {
+      // The same.
+    }
+  }
 }
 
 async function readAllInput(maxBytes: number): Promise<string> {

@@ -9,21 +9,24 @@ import {
   ClaimResponse,
   type CompleteRequest,
   type FailRequest,
-  HeartbeatResponse,
   RecoverResponse,
   type RegisterRequest,
   RegisterResponse,
+  SingleClaimResponse,
   StatusResponse,
   TaskRow,
   type WireMessage,
   type WireUsage,
-  WorkspaceList,
+  type WorkspaceList,
 } from "./payloads.ts";
+import { BeatAnswer } from "./frames.ts";
+import { createWorkspaceLister } from "./workspace_list.ts";
 import { readProfiles } from "./profiles.ts";
+import { readBody } from "./response_body.ts";
 import { type CallResult, goneFrom } from "./retry.ts";
 
 /** Deadlines in ms (wire protocol 0.6). */
-const DEADLINE = { normal: 30_000, claim: 5_000, workspaces: 15_000, quick: 5_000, lease: 10_000 } as const;
+const DEADLINE = { normal: 30_000, claim: 5_000, quick: 5_000, lease: 10_000 } as const;
 
 const MAX_QUOTE = 300;
 
@@ -31,7 +34,8 @@ export interface ConnectionOptions {
   /** Shown in status and kept in the outbox: `embedded`, or the server's URL. */
   readonly name: string;
   readonly baseUrl: string;
-  readonly token: string;
+  /** Asked for before each call. */
+  readonly token: () => string;
   readonly fetch: Fetch;
   readonly clock: Clock;
   readonly version: string;
@@ -44,17 +48,22 @@ type Waiting = { signal?: AbortSignal };
 
 export interface WireClient {
   readonly name: string;
+  call<T>(spec: Spec<T>, options?: Waiting): Call<T>;
   workspaces(options?: Waiting): Call<WorkspaceList>;
+  /** A server of April 2026, as far as it has shown itself. */
+  readonly old: boolean;
   /** A 404 is a server without them. */
   profiles(workspaceId: string, options?: Waiting): Call<readonly RuntimeProfile[]>;
   register(body: RegisterRequest, options?: Waiting): Call<RegisterResponse>;
-  heartbeat(runtimeId: string, options?: Waiting): Call<unknown>;
+  heartbeat(runtimeId: string, options?: Waiting): Call<BeatAnswer>;
   deregister(runtimeIds: readonly string[], options?: Waiting): Call<unknown>;
   recoverOrphans(runtimeId: string, options?: Waiting): Call<z.infer<typeof RecoverResponse>>;
   claim(
     body: { daemonId: string; runtimeIds: readonly string[]; maxTasks: number; submittedTo?: string },
     options?: Waiting,
   ): Call<readonly ClaimedTask[]>;
+  /** Of a server without the call above. */
+  claimOne(runtimeId: string, options?: Waiting): Call<ClaimedTask | null>;
   prepareLease(runtimeId: string, taskId: string, options?: Waiting): Call<unknown>;
   /** Another task works in its directory. */
   waitForDirectory(taskId: string, reason: string, options?: Waiting): Call<unknown>;
@@ -69,11 +78,18 @@ export interface WireClient {
   cancelAck(taskId: string, body: Partial<z.infer<typeof CancelAckRequest>>, options?: Waiting): Call<unknown>;
 }
 
-interface Spec<T> {
+/** One call, for the parts of the protocol that have a file of their own. */
+export interface Spec<T> {
   readonly method: "GET" | "POST";
   readonly path: string;
   readonly body?: unknown;
   readonly deadlineMs?: number;
+  /** Instead of the daemon's own, for calls in the name of a task. */
+  readonly token?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly onHeaders?: (headers: Headers) => void;
+  /** A longer answer is none: what is asked for with this goes into a prompt or onto the disk. */
+  readonly maxBytes?: number;
   readonly decode?: (value: unknown) => T;
 }
 
@@ -83,17 +99,16 @@ export function createClient(options: ConnectionOptions): WireClient {
     call<T>({ method: "POST", path, body, ...more }, waiting);
   const task = (id: string, verb: string) => `/api/daemon/tasks/${encodeURIComponent(id)}/${verb}`;
   const runtime = (id: string, rest: string) => `/api/daemon/runtimes/${encodeURIComponent(id)}/${rest}`;
+  const lister = createWorkspaceLister(call);
   const quick = { deadlineMs: DEADLINE.quick };
   const taskRow = { decode: (value: unknown) => TaskRow.parse(value) };
   return {
     name: options.name,
-    workspaces: (waiting) =>
-      call({
-        method: "GET",
-        path: "/api/daemon/workspaces",
-        deadlineMs: DEADLINE.workspaces,
-        decode: (value) => WorkspaceList.parse(value),
-      }, waiting),
+    call,
+    workspaces: lister.list,
+    get old() {
+      return lister.old;
+    },
     profiles: (id, waiting) =>
       call({
         method: "GET",
@@ -103,7 +118,9 @@ export function createClient(options: ConnectionOptions): WireClient {
     register: (body, waiting) =>
       post("/api/daemon/register", body, { decode: (value) => RegisterResponse.parse(value) }, waiting),
     heartbeat: (id, waiting) =>
-      post("/api/daemon/heartbeat", { runtime_id: id }, { decode: (value) => HeartbeatResponse.parse(value) }, waiting),
+      post("/api/daemon/heartbeat", { runtime_id: id, supports_batch_import: true }, {
+        decode: (value) => BeatAnswer.parse(value),
+      }, waiting),
     deregister: (ids, waiting) => post("/api/daemon/deregister", { runtime_ids: ids }, quick, waiting),
     recoverOrphans: (id, waiting) =>
       post(runtime(id, "recover-orphans"), {}, { decode: (value) => RecoverResponse.parse(value) }, waiting),
@@ -116,6 +133,11 @@ export function createClient(options: ConnectionOptions): WireClient {
       }, {
         deadlineMs: DEADLINE.claim,
         decode: (value) => ClaimResponse.parse(value).tasks,
+      }, waiting),
+    claimOne: (id, waiting) =>
+      post(runtime(id, "tasks/claim"), {}, {
+        deadlineMs: DEADLINE.claim,
+        decode: (value) => SingleClaimResponse.parse(value).task,
       }, waiting),
     prepareLease: (runtimeId, taskId, waiting) =>
       post(runtime(runtimeId, `tasks/${encodeURIComponent(taskId)}/prepare-lease`), {}, {
@@ -151,13 +173,14 @@ async function send<T>(options: ConnectionOptions, spec: Spec<T>, outer: AbortSi
   try {
     const request = new Request(options.baseUrl + spec.path, {
       method: spec.method,
-      headers: headers(options),
+      headers: { ...identityHeaders(options, spec.token), ...spec.headers },
       body: spec.body === undefined ? undefined : JSON.stringify(spec.body),
       signal: abort.signal,
     });
     // A handler in the same process does not watch the request's signal by itself.
     const response = await raced(options.fetch(request), abort.signal);
-    const body = await raced(response.text(), abort.signal);
+    spec.onHeaders?.(response.headers);
+    const body = await raced(readBody(response, spec.maxBytes), abort.signal);
     if (!response.ok) {
       return {
         kind: "failed",
@@ -195,9 +218,13 @@ function decoded<T>(what: string, status: number, body: string, decode?: (value:
   }
 }
 
-function headers(options: ConnectionOptions): Record<string, string> {
+/** Who we are, on every call and on the WebSocket's first (wire protocol 0.2). */
+export function identityHeaders(
+  options: Pick<ConnectionOptions, "token" | "version" | "os" | "capabilities">,
+  token: string = options.token(),
+): Record<string, string> {
   return {
-    "authorization": `Bearer ${options.token}`,
+    "authorization": `Bearer ${token}`,
     "content-type": "application/json",
     "x-client-platform": "daemon",
     "x-client-version": options.version,

@@ -133,9 +133,10 @@ export const AgentView = z.lazy(() =>
     queued: z.number(),
     /** Why it gets no tasks for now; times in ms since 1970. Absent in what an older daemon says. */
     paused: z.optional(z.nullable(z.object({
-      kind: z.enum(["quota", "login"]),
+      /** Of core/runtime_pause.ts; a newer daemon may know others. */
+      kind: z.string(),
       since: z.number(),
-      /** Null: until somebody has logged in. */
+      /** Null: until somebody has done what helps. */
       until: z.nullable(z.number()),
       why: z.string(),
       /** What to type; empty where time alone helps. */

@@ -1,6 +1,8 @@
 /** What goes over the wire between a daemon and a server of the Multica daemon protocol: shapes, and decoders for what comes in. */
 import * as z from "zod/mini";
-import { PERMISSIONS } from "../core/model.ts";
+import { ClaimedTask } from "./claim.ts";
+
+export { ClaimedTask, DirectoryPayload, RepoPayload, type Skill, SkillPayload, type SkillRef } from "./claim.ts";
 
 // Lazy throughout: to build every schema costs more than all else that a short command does.
 
@@ -68,66 +70,21 @@ export const ClaimRequest = z.lazy(() =>
 );
 export type ClaimRequest = z.infer<typeof ClaimRequest>;
 
-export const DirectoryPayload = z.lazy(() =>
-  z.object({
-    mode: z.enum(["in-place", "worktree", "scratch"]),
-    path: z.optional(z.string()),
-  })
+/**
+ * Servers written in Go send null for a list without elements. What has no id cannot be run or reported, and must not
+ * cost the others of its batch, which would come with it again and again.
+ */
+const claimedTasks = z.pipe(
+  z.nullable(z.array(z.unknown())),
+  z.transform((list, { issues }) => {
+    const tasks = (list ?? []).flatMap((one) => ClaimedTask.safeParse(one).data ?? []);
+    // Where all are like that it is not the protocol, and is to be seen.
+    if (list?.length && tasks.length === 0) issues.push({ code: "custom", input: list, message: "no task has an id" });
+    return tasks;
+  }),
 );
 
-export const SkillPayload = z.lazy(() =>
-  z.object({
-    name: text,
-    description: text,
-    content: text,
-    files: z.catch(z.array(z.object({ path: text, content: text })), []),
-  })
-);
-export type Skill = z.infer<typeof SkillPayload>;
-
-export const ClaimedTask = z.lazy(() =>
-  z.object({
-    id: z.string().check(z.minLength(1)),
-    agent_id: text,
-    runtime_id: text,
-    workspace_id: text,
-    issue_id: text,
-    thread_name: text,
-    auth_token: text,
-    attempt: count,
-    agent: z.catch(
-      z.nullish(z.object({
-        id: text,
-        name: text,
-        instructions: text,
-        model: text,
-        thinking_level: text,
-        custom_env: z.catch(z.nullish(z.record(z.string(), z.string())), null),
-        custom_args: z.catch(z.nullish(z.array(z.string())), null),
-        skills: z.catch(z.nullish(z.array(SkillPayload)), null),
-        /** An object with `mcpServers`; absent leaves the CLI its own. */
-        mcp_config: z.catch(z.nullish(z.record(z.string(), z.unknown())), null),
-      })),
-      null,
-    ),
-    prior_session_id: text,
-    prior_work_dir: text,
-    /** drover's own fields: the prompt itself, where to work, what is allowed, how long. */
-    prompt: text,
-    directory: z.catch(z.nullish(DirectoryPayload), null),
-    permission: z.catch(z.enum(PERMISSIONS), "full"),
-    /** The agent CLI's own sandbox is wanted. */
-    sandbox: flag,
-    time_limit_ms: count,
-  })
-);
-export type ClaimedTask = z.infer<typeof ClaimedTask>;
-
-/** Servers written in Go send null for a list without elements. */
-const listOf = <T extends z.ZodMiniType>(item: T) =>
-  z.pipe(z.nullable(z.array(item)), z.transform((list) => list ?? []));
-
-export const ClaimResponse = z.lazy(() => z.object({ tasks: listOf(ClaimedTask) }));
+export const ClaimResponse = z.lazy(() => z.object({ tasks: claimedTasks }));
 export const SingleClaimResponse = z.lazy(() => z.object({ task: z.nullable(ClaimedTask) }));
 
 export const TaskRow = z.lazy(() => z.object({ id: text, status: text }));

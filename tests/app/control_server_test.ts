@@ -4,7 +4,12 @@ import { controlHandler, type ControlSources } from "../../lib/app/control_serve
 import type { Phase } from "../../lib/core/phase.ts";
 
 function handlerIn(phase: Phase): (request: Request) => Response | Promise<Response> {
-  const sources = { phase: () => phase, userApi: () => Promise.resolve(Response.json({})), instance: "i" };
+  const sources = {
+    phase: () => phase,
+    userApi: () => Promise.resolve(Response.json({})),
+    instance: "i",
+    upkeep: () => undefined,
+  };
   return controlHandler(sources as unknown as ControlSources);
 }
 

@@ -733,7 +733,56 @@ const OPERATION = {
 /** Joined with the login shell's, only absolute entries stay. */
 const OWN_PATH = { DROVER_LOGIN_PATH: "false" };
 
+const TEAM = "https://team.example";
+
+/** Logged in at the configured server, with whatever is different. */
+async function team(world: World, login: Record<string, unknown> = {}, settings: Record<string, unknown> = {}) {
+  await world.write(world.home.config, { server: { url: TEAM }, ...settings });
+  const mine = { schemaVersion: 1, server: TEAM, token: "mul_1", user: null, expiresAt: null, savedAt: "", ...login };
+  await world.write(world.home.credentials, mine);
+}
+
+const SERVER_SETUP: readonly Fixture[] = [
+  { what: "no team server", arrange: () => {}, check: "server", verdict: "ok", says: ["none is configured"] },
+  {
+    what: "a team server and a login",
+    arrange: (world) => team(world, {}, { remote: { enabled: true }, workspaces: { watched: "w1=ask" } }),
+    check: "server",
+    verdict: "ok",
+    says: [`logged in at ${TEAM}`, "1 workspace watched"],
+  },
+  {
+    what: "a team server without a login",
+    arrange: (world) => world.write(world.home.config, { server: { url: TEAM } }),
+    check: "server",
+    verdict: "warning",
+    says: [`not logged in at ${TEAM}`, "drover login"],
+  },
+  {
+    what: "a login at another server",
+    arrange: (world) => team(world, { server: "https://other.example" }),
+    check: "server",
+    verdict: "warning",
+    says: ["logged in at https://other.example", "drover login"],
+  },
+  {
+    what: "a token that has expired",
+    arrange: (world) => team(world, { expiresAt: "2020-01-01T00:00:00Z" }),
+    check: "server",
+    verdict: "warning",
+    says: ["has expired", "drover login"],
+  },
+  {
+    what: "a team server that nothing is allowed to",
+    arrange: (world) => team(world, {}, { remote: { enabled: true } }),
+    check: "server",
+    verdict: "warning",
+    says: ["no workspace is watched", "drover enable remote"],
+  },
+];
+
 const SETUP: readonly Fixture[] = [
+  ...SERVER_SETUP,
   {
     what: "settings that can be used",
     arrange: (world) => world.write(world.home.config, { tasks: { max_concurrent: 2 } }),
@@ -915,6 +964,7 @@ Deno.test("diagnose() makes no home, and looks at the settings all the same", as
   assertEquals(verdicts, {
     home: "ok",
     settings: "problem",
+    server: "ok",
     log: "ok",
     agents: "warning",
     PATH: "ok",

@@ -11,7 +11,9 @@ const STARTED = Date.UTC(2026, 0, 15, 12);
 
 const STATUS = {
   phase: "running",
-  holding: null,
+  holding: "paused-by-person",
+  paused: { kind: "person", since: STARTED, until: STARTED + 60_000, why: "lunch", how: "drover resume" },
+  today: [{ provider: "llm", tasks: 2, tokens: 9, usd: null, limits: { tasks: 5, tokens: null, usd: null } }],
   waitingFor: [],
   slots: { total: 4, running: 2 },
   tasks: [
@@ -113,7 +115,15 @@ Deno.test("healthView() has these fields, and none of a task's directory, of the
     running_task_count: 1,
     resource_wait_task_count: 0,
     slots: { total: 4, running: 2 },
-    holding: null,
+    holding: "paused-by-person",
+    paused: {
+      kind: "person",
+      since: "2026-01-15T12:00:00.000Z",
+      until: "2026-01-15T12:01:00.000Z",
+      why: "lunch",
+      how: "drover resume",
+    },
+    today: [{ provider: "llm", tasks: 2, tokens: 9, usd: null, limits: { tasks: 5, tokens: null, usd: null } }],
     waiting_for: [],
     tasks: [
       { id: "t1", agent: "claude", provider: "claude", stage: "running", since: "2026-01-15T12:00:01.000Z" },

@@ -9,7 +9,11 @@ import { testHost } from "./test_host.ts";
 const DAY_MS = 86_400_000;
 const ROUND_MS = 6 * 60 * 60_000;
 
-function loop(root: string, purge: (before: number) => number, purgeOutbox: (before: number) => number = () => 0) {
+function loop(
+  root: string,
+  purge: (before: number) => Promise<number>,
+  purgeOutbox: (before: number) => number = () => 0,
+) {
   const test = testHost();
   const home = homeLayout(root);
   const settings = mergeSettings({ flags: {}, env: {}, file: { "retention.days": 10 } });
@@ -38,7 +42,7 @@ Deno.test("retentionLoop() removes transcripts and tasks that are older than the
     await Deno.writeTextFile(`${home.transcripts}/${name}`, "");
     await Deno.utime(`${home.transcripts}/${name}`, new Date(now - days * DAY_MS), new Date(now - days * DAY_MS));
   }
-  const w = loop(dir.path, (before) => asked.push(before));
+  const w = loop(dir.path, (before) => Promise.resolve(asked.push(before)));
   await until(() => w.log.said("info").length > 0 && w.clock.waiting === 1, w.clock.settle.bind(w.clock));
   assertEquals(asked, [now - 10 * DAY_MS]);
   assertEquals(await w.files.list(home.transcripts), ["a directory", "young.jsonl"]);
@@ -49,7 +53,7 @@ Deno.test("retentionLoop() gives up undelivered records of the same age, and say
   await using dir = await tempDirectory();
   await Deno.mkdir(homeLayout(dir.path).transcripts, { recursive: true });
   const asked: number[] = [];
-  const w = loop(dir.path, () => 0, (before) => {
+  const w = loop(dir.path, () => Promise.resolve(0), (before) => {
     asked.push(before);
     return 3;
   });
@@ -63,7 +67,7 @@ Deno.test("retentionLoop() looks again every six hours, and after a round that f
   let rounds = 0;
   const w = loop(dir.path, () => {
     rounds++;
-    throw new Error("database is locked");
+    return Promise.reject(new Error("database is locked"));
   });
   const settle = w.clock.settle.bind(w.clock);
   for (let n = 1; n <= 3; n++) {

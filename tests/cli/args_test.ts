@@ -56,6 +56,7 @@ Deno.test("parseCommand() takes values as they are typed", () => {
   for (const text of ["007", "a=b", "true", "-5", "x y", "/"]) {
     assertEquals(read("p", `--agent=${text}`).values, { agent: text });
   }
+  assertEquals(read("p", "--agent", "-"), read("p", "--agent=-"));
 });
 
 Deno.test("parseCommand() does not take the word after a switch for its value", () => {

@@ -34,7 +34,7 @@ async function loadedWith(path: string): Promise<string[]> {
 }
 
 /** Each takes longer to load than all else that such a command does; zod/mini is quick. */
-const HEAVY = /^node:|^npm:\/(hono|@logtape|zod@[\d.]+$)|^lib\/(coordinator\/embedded|daemon\/daemon)\.ts$/;
+const HEAVY = /^node:|^npm:\/(hono|postgres|@logtape|zod@[\d.]+$)|^lib\/(coordinator\/embedded|daemon\/daemon)\.ts$/;
 
 Deno.test("each verb stands in the table under its own name", async () => {
   assertEquals((await loadCommands()).map(({ name }) => name), Object.keys(VERBS));
@@ -60,4 +60,11 @@ Deno.test("the daemon does load what counts as heavy for other commands", async 
   for (const part of ["node:sqlite", "lib/daemon/daemon.ts", "lib/coordinator/embedded.ts", "npm:/hono"]) {
     assert(heavy.some((module) => module.startsWith(part)), part);
   }
+});
+
+Deno.test("only a coordinator over PostgreSQL loads the driver for it", async () => {
+  const driver = async (path: string) =>
+    (await loadedWith(path)).filter((module) => module.startsWith("npm:/postgres"));
+  assertEquals(await driver("lib/coordinator/embedded.ts"), []);
+  assertEquals((await driver("lib/coordinator/store_postgres.ts")).length, 1);
 });

@@ -133,7 +133,7 @@ export function recover(provider = "claude"): Action {
 }
 
 export function sweep(): Action {
-  return action("sweep()", (world) => Promise.resolve(world.coordinator.sweep()));
+  return action("sweep()", (world) => world.coordinator.sweep());
 }
 
 /** The daemon beats no more, though time passes. */
@@ -163,5 +163,5 @@ export function runtimeState(provider = "claude"): Action {
 }
 
 export function purge(): Action {
-  return action("purge()", (world) => Promise.resolve(world.coordinator.purge(world.clock.now())));
+  return action("purge()", (world) => world.coordinator.purge(world.clock.now()));
 }

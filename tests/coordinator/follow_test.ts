@@ -3,10 +3,12 @@ import { assert, assertEquals } from "@std/assert";
 import { deadline, delay } from "@std/async";
 import { followTask } from "../../lib/coordinator/follow.ts";
 import type { Deps } from "../../lib/coordinator/deps.ts";
-import { Store } from "../../lib/coordinator/store.ts";
+import { openStore } from "../../lib/coordinator/open_store.ts";
+import { Progress } from "../../lib/coordinator/progress.ts";
 import { Topics, Wakeups } from "../../lib/coordinator/wake.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import * as act from "./actions.ts";
+import { newDatabase } from "./stores.ts";
 import { countingRandom, countListeners, SILENT, World } from "./world.ts";
 
 interface Event {
@@ -88,7 +90,7 @@ async function runningTask(): Promise<World> {
 }
 
 Deno.test("follow() tells every change of state and every message as it happens, and ends with the task", async () => {
-  using world = await World.with(["claude"]);
+  await using world = await World.with(["claude"]);
   await act.submit("a").run(world);
   const events = await follow(world, "a");
   const next = async () => wordOf(await events.next() ?? { event: "closed", id: undefined, data: {} });
@@ -109,7 +111,7 @@ Deno.test("follow() tells every change of state and every message as it happens,
 });
 
 Deno.test("follow() gives a sign of life every 5 s while nothing happens, and none once the reader has left", async () => {
-  using world = await runningTask();
+  await using world = await runningTask();
   const waiting = world.clock.waiting;
   const events = await follow(world, "a");
   assertEquals(wordOf((await events.next())!), "task running");
@@ -122,7 +124,7 @@ Deno.test("follow() gives a sign of life every 5 s while nothing happens, and no
 });
 
 Deno.test("follow() tells states that change in one turn each", async () => {
-  using world = await runningTask();
+  await using world = await runningTask();
   const events = await follow(world, "a");
   assertEquals(wordOf((await events.next())!), "task running");
   await act.fail("a", "timeout").run(world);
@@ -130,7 +132,7 @@ Deno.test("follow() tells states that change in one turn each", async () => {
 });
 
 Deno.test("follow() of a task that has ended gives all of it at once", async () => {
-  using world = await runningTask();
+  await using world = await runningTask();
   await say(world, "a", 1, 2, 3);
   await act.complete("a").run(world);
   const events = await follow(world, "a");
@@ -138,7 +140,7 @@ Deno.test("follow() of a task that has ended gives all of it at once", async () 
 });
 
 Deno.test("follow() goes on after ?since or Last-Event-ID", async () => {
-  using world = await runningTask();
+  await using world = await runningTask();
   await say(world, "a", 1, 2, 3);
   await act.complete("a").run(world);
   const want = ["task completed", "message m3", "end completed"];
@@ -147,7 +149,7 @@ Deno.test("follow() goes on after ?since or Last-Event-ID", async () => {
 });
 
 Deno.test("follow() of a failed attempt ends with the attempt that repeats it", async () => {
-  using world = await runningTask();
+  await using world = await runningTask();
   const events = await follow(world, "a");
   await act.fail("a", "timeout").run(world);
   let last: Event | undefined;
@@ -156,7 +158,7 @@ Deno.test("follow() of a failed attempt ends with the attempt that repeats it", 
 });
 
 Deno.test("follow() loses and repeats nothing when it begins and reads in the middle of a flood", async () => {
-  using world = await runningTask();
+  await using world = await runningTask();
   const total = 1_200;
   const readers: Promise<string[]>[] = [];
   for (let seq = 1; seq <= total; seq += 3) {
@@ -173,7 +175,7 @@ Deno.test("follow() loses and repeats nothing when it begins and reads in the mi
 });
 
 Deno.test("follow() catches up with a reader that paused", async () => {
-  using world = await runningTask();
+  await using world = await runningTask();
   const events = await follow(world, "a");
   assertEquals(wordOf((await events.next())!), "task running");
   for (let seq = 1; seq <= 500; seq++) await say(world, "a", seq);
@@ -187,12 +189,12 @@ Deno.test("follow() ends when the coordinator closes", async () => {
   const world = await runningTask();
   const events = await follow(world, "a");
   assertEquals(wordOf((await events.next())!), "task running");
-  world.coordinator.close();
+  await world.coordinator.close();
   assertEquals(await events.next(), undefined);
 });
 
 Deno.test("follow() ends when the request is aborted", async () => {
-  using world = await runningTask();
+  await using world = await runningTask();
   const client = new AbortController();
   const events = await follow(world, "a", { signal: client.signal });
   assertEquals(wordOf((await events.next())!), "task running");
@@ -201,18 +203,19 @@ Deno.test("follow() ends when the request is aborted", async () => {
 });
 
 Deno.test("follow() of an unknown task is refused", async () => {
-  using world = await World.with([]);
+  await using world = await World.with([]);
   assertEquals((await world.user("/v1/tasks/ffffffff/follow")).body.error.code, "task_unknown");
 });
 
 /** The parts without the routes, to see who is still listening. */
-function parts(): Deps & Disposable {
+async function parts(): Promise<Deps & AsyncDisposable> {
   const clock = new FakeClock();
-  const store = Store.open(":memory:", { synchronous: "normal" });
-  store.run("INSERT INTO runtimes VALUES ('r', 'd', 'claude', NULL, 'n', '', '', 0, 'online', 0, 0, 0, NULL)");
-  store.run("INSERT INTO agents (id, runtime_id, name) VALUES ('g', 'r', 'claude')");
-  store.run("INSERT INTO threads VALUES ('h', 't', 0)");
-  store.run(
+  const place = await newDatabase();
+  const store = await openStore(place.database, { clock, log: SILENT });
+  await store.run("INSERT INTO runtimes VALUES ('r', 'd', 'claude', NULL, 'n', '', '', 0, 'online', 0, 0, 0, NULL)");
+  await store.run("INSERT INTO agents (id, runtime_id, name) VALUES ('g', 'r', 'claude')");
+  await store.run("INSERT INTO threads VALUES ('h', 't', 0)");
+  await store.run(
     `INSERT INTO tasks (id, thread_id, agent_id, runtime_id, status, priority, prompt, directory_mode, permission, created_at)
      VALUES ('t', 'h', 'g', 'r', 'running', 0, 'p', 'scratch', 'full', 0)`,
   );
@@ -223,15 +226,18 @@ function parts(): Deps & Disposable {
     log: SILENT,
     wakeups: new Wakeups(clock),
     topics: new Topics(SILENT),
-    progress: new Map(),
+    progress: new Progress(),
     workspaceId: "w",
-    [Symbol.dispose]: () => store.close(),
+    async [Symbol.asyncDispose]() {
+      await store.close();
+      await place[Symbol.asyncDispose]();
+    },
   };
 }
 
 for (const way of ["cancels the stream", "aborts the request", "had aborted before"] as const) {
   Deno.test(`followTask() lets go of everything when the client ${way}`, async () => {
-    using deps = parts();
+    await using deps = await parts();
     const client = new AbortController();
     const heard = countListeners(client.signal);
     if (way === "had aborted before") client.abort();
@@ -249,7 +255,7 @@ for (const way of ["cancels the stream", "aborts the request", "had aborted befo
 }
 
 Deno.test("followTask() lets go when the client of a real server disconnects", async () => {
-  using deps = parts();
+  await using deps = await parts();
   await using server = Deno.serve(
     { hostname: "127.0.0.1", port: 0, onListen: () => {} },
     // The server's own signal stays out of it: it aborts after every answer.
@@ -269,11 +275,13 @@ Deno.test("followTask() lets go when the client of a real server disconnects", a
 });
 
 Deno.test("followTask() keeps what a slow reader has not taken in the database", async () => {
-  using deps = parts();
+  await using deps = await parts();
   const client = new AbortController();
   const stream = followTask(deps, { id: "t", since: 0 }, { signal: client.signal });
   for (let seq = 1; seq <= 5_000; seq++) {
-    deps.store.run("INSERT INTO messages (task_id, seq, type, created_at) VALUES ('t', :seq, 'text', 0)", { seq });
+    await deps.store.run("INSERT INTO messages (task_id, seq, type, created_at) VALUES ('t', :seq, 'text', 0)", {
+      seq,
+    });
     deps.topics.notify("t");
   }
   const reader = stream.getReader();

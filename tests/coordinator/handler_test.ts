@@ -18,7 +18,7 @@ function errorOf({ status, body }: Answer): [number, string] {
 }
 
 Deno.test("fetch() answers 401 to a missing or wrong token, on every route", async () => {
-  using world = await World.with(["claude"]);
+  await using world = await World.with(["claude"]);
   for (const authorization of ["", "Bearer mul_0", world.coordinator.token, `bearer ${world.coordinator.token}`]) {
     for (const path of ["/api/daemon/workspaces", "/api/daemon/tasks/claim", "/api/nothing"]) {
       const answer = await world.daemon(path, undefined, { authorization });
@@ -28,7 +28,7 @@ Deno.test("fetch() answers 401 to a missing or wrong token, on every route", asy
 });
 
 Deno.test("fetch() lets nobody in by an identity header", async () => {
-  using world = await World.with(["claude"]);
+  await using world = await World.with(["claude"]);
   const identity = { "x-user-id": GHOST, "x-actor-source": "token", "x-workspace-id": world.workspaceId };
   const answer = await world.daemon("/api/daemon/workspaces", undefined, { authorization: "", ...identity });
   assertEquals(answer.status, 401);
@@ -37,7 +37,7 @@ Deno.test("fetch() lets nobody in by an identity header", async () => {
 });
 
 Deno.test("createCoordinator() makes a new token of 40 hex digits for each process", async () => {
-  using first = await World.with([]);
+  await using first = await World.with([]);
   assertMatch(first.coordinator.token, /^mul_[0-9a-f]{40}$/);
 });
 
@@ -67,13 +67,13 @@ const NOT_FOUND: [string, string, unknown, string][] = [
 ];
 for (const [what, path, body, text] of NOT_FOUND) {
   Deno.test(`fetch() answers ${what} with 404 "${text}"`, async () => {
-    using world = await World.with(["claude"]);
+    await using world = await World.with(["claude"]);
     assertEquals(errorOf(await world.daemon(path, body)), [404, text]);
   });
 }
 
 Deno.test("fetch() answers 404 to a lease of a task that another runtime has", async () => {
-  using world = await World.with(["claude", "codex"]);
+  await using world = await World.with(["claude", "codex"]);
   const id = await claimed(world);
   const answer = await world.daemon(`/api/daemon/runtimes/${world.runtime("codex")}/tasks/${id}/prepare-lease`, {});
   assertEquals(errorOf(answer), [404, "task not found"]);
@@ -102,7 +102,7 @@ const BAD: [string, string, unknown][] = [
 ];
 for (const [what, path, body] of BAD) {
   Deno.test(`fetch() answers 400 to ${what}`, async () => {
-    using world = await World.with(["claude"]);
+    await using world = await World.with(["claude"]);
     const id = await claimed(world);
     const { status, body: answer } = await world.daemon(path.replace("ID", id), body);
     assertEquals([status, typeof answer.error], [400, "string"]);
@@ -111,7 +111,7 @@ for (const [what, path, body] of BAD) {
 }
 
 Deno.test("GET workspaces answers 304 to who knows the list already", async () => {
-  using world = await World.with([]);
+  await using world = await World.with([]);
   const get = (etag?: string) =>
     world.coordinator.fetch(
       new Request("http://c/api/daemon/workspaces", {
@@ -134,7 +134,7 @@ Deno.test("GET workspaces answers 304 to who knows the list already", async () =
 });
 
 Deno.test("register() gives the same ids for the same CLIs, and promises to drop repeated messages", async () => {
-  using world = await World.with([]);
+  await using world = await World.with([]);
   const first = await world.register(["claude", " Codex "]);
   const again = await world.register(["codex", "claude"]);
   const ids = (answer: Answer) =>
@@ -152,7 +152,7 @@ async function addedProfile(world: World, name: string): Promise<string> {
 }
 
 Deno.test("register() tells profiles of one provider and the provider itself apart", async () => {
-  using world = await World.with(["claude"]);
+  await using world = await World.with(["claude"]);
   const profile = async (name: string) => ({ type: "claude", name, profile_id: await addedProfile(world, name) });
   const custom = [await profile("fast"), await profile("safe")];
   const send = () =>
@@ -170,7 +170,7 @@ Deno.test("register() tells profiles of one provider and the provider itself apa
 });
 
 Deno.test("register() follows the daemon's order and names", async () => {
-  using world = await World.with(["claude"]);
+  await using world = await World.with(["claude"]);
   const send = (runtimes: unknown[], failed_profiles: unknown[] = []) =>
     world.daemon("/api/daemon/register", {
       workspace_id: world.workspaceId,
@@ -195,7 +195,7 @@ Deno.test("register() follows the daemon's order and names", async () => {
 });
 
 Deno.test("register() keeps the runtime of a machine whose daemon id has changed", async () => {
-  using world = await World.with(["claude"]);
+  await using world = await World.with(["claude"]);
   const { body } = await world.daemon("/api/daemon/register", {
     workspace_id: world.workspaceId.toUpperCase(),
     daemon_id: "d2",
@@ -206,7 +206,7 @@ Deno.test("register() keeps the runtime of a machine whose daemon id has changed
 });
 
 Deno.test("register() refuses another workspace and an empty list", async () => {
-  using world = await World.with(["claude"]);
+  await using world = await World.with(["claude"]);
   const send = (fields: Record<string, unknown>) =>
     world.daemon("/api/daemon/register", {
       workspace_id: world.workspaceId,
@@ -221,7 +221,7 @@ Deno.test("register() refuses another workspace and an empty list", async () => 
 });
 
 Deno.test("claim() carries the whole task", async () => {
-  using world = await World.with(["claude"]);
+  await using world = await World.with(["claude"]);
   const id = await claimed(world);
   const raw = world.claims.get(id);
   const task = ClaimedTask.parse(raw);
@@ -260,7 +260,7 @@ Deno.test("claim() carries the whole task", async () => {
 });
 
 Deno.test("claim() gives a task that is handed out again a new token", async () => {
-  using world = await World.with(["claude"]);
+  await using world = await World.with(["claude"]);
   const id = await claimed(world);
   const first = world.claims.get(id).auth_token;
   await world.advanceTo(91);
@@ -269,7 +269,7 @@ Deno.test("claim() gives a task that is handed out again a new token", async () 
 });
 
 Deno.test("claim() passes over runtime ids that are malformed, unknown or another daemon's", async () => {
-  using world = await World.with(["claude"]);
+  await using world = await World.with(["claude"]);
   await act.submit("a").run(world);
   const claim = (daemon_id: string, runtime_ids: string[]) =>
     world.daemon("/api/daemon/tasks/claim", { daemon_id, runtime_ids, max_tasks: 1 });
@@ -281,13 +281,13 @@ Deno.test("claim() passes over runtime ids that are malformed, unknown or anothe
 
 Deno.test("claim() treats more than 32 free slots as 32", async () => {
   const providers = Array.from({ length: 34 }, (_, i) => `cli${i}`);
-  using world = await World.with(providers);
+  await using world = await World.with(providers);
   for (const provider of providers) await act.submit(provider, { agent: provider }).run(world);
   assertEquals((await act.claim(100, providers).run(world) as string[]).length, 32);
 });
 
 Deno.test("messages() stores a message once however often it is sent, all of a batch or none", async () => {
-  using world = await World.with(["claude"]);
+  await using world = await World.with(["claude"]);
   const id = await claimed(world);
   const send = (messages: unknown[]) => world.daemon(`/api/daemon/tasks/${id}/messages`, { messages });
   const batch = [
@@ -309,7 +309,7 @@ Deno.test("messages() stores a message once however often it is sent, all of a b
 });
 
 Deno.test("messages() are accepted after the end of the task", async () => {
-  using world = await World.with(["claude"]);
+  await using world = await World.with(["claude"]);
   const id = await claimed(world);
   await act.cancel("a").run(world);
   await world.daemon(`/api/daemon/tasks/${id}/messages`, { messages: [{ seq: 1, type: "text", content: "last" }] });
@@ -317,7 +317,7 @@ Deno.test("messages() are accepted after the end of the task", async () => {
 });
 
 Deno.test("usage() replaces what was reported for a model, and fills in the provider", async () => {
-  using world = await World.with(["claude"]);
+  await using world = await World.with(["claude"]);
   const id = await claimed(world);
   const send = (model: string, input_tokens: number) =>
     world.daemon(`/api/daemon/tasks/${id}/usage`, { usage: [{ model, input_tokens, output_tokens: 1 }] });
@@ -332,7 +332,7 @@ Deno.test("usage() replaces what was reported for a model, and fills in the prov
 });
 
 Deno.test("progress() shows the latest line while the task runs", async () => {
-  using world = await World.with(["claude"]);
+  await using world = await World.with(["claude"]);
   const id = await claimed(world);
   const send = (summary: string) => world.daemon(`/api/daemon/tasks/${id}/progress`, { summary, step: 1, total: 2 });
   await act.start("a").run(world);
@@ -345,7 +345,7 @@ Deno.test("progress() shows the latest line while the task runs", async () => {
 });
 
 Deno.test("complete() stores all that a run leaves behind", async () => {
-  using world = await World.with(["claude"]);
+  await using world = await World.with(["claude"]);
   const id = await claimed(world);
   await act.start("a").run(world);
   const { body } = await world.daemon(`/api/daemon/tasks/${id}/complete`, {
@@ -368,8 +368,8 @@ Deno.test("complete() stores all that a run leaves behind", async () => {
 
 Deno.test("fetch() and userApi() answer 503 once the coordinator is closed", async () => {
   const world = await World.with(["claude"]);
-  world.coordinator.close();
-  world.coordinator.close();
+  await world.coordinator.close();
+  await world.coordinator.close();
   assertEquals((await world.daemon("/api/daemon/workspaces")).status, 503);
   const { status, body } = await world.user("/v1/tasks");
   // Whoever follows a task looks for the next holder then, and does not take the store for broken.
@@ -378,7 +378,7 @@ Deno.test("fetch() and userApi() answer 503 once the coordinator is closed", asy
 });
 
 Deno.test("claim carries what the user gave the task for its agent, also when it is tried again", async () => {
-  using world = await World.with(["claude"]);
+  await using world = await World.with(["claude"]);
   const brings = {
     instructions: "Be brief.",
     skills: [{ name: "review", description: "", content: "how", files: [{ path: "x", content: "y" }] }],

@@ -57,7 +57,7 @@ async function refusal(world: World, method: string, path: string, body?: unknow
 }
 
 Deno.test("addProfile() keeps what was said, shows of the environment only the names, and hands it to daemons", async () => {
-  using world = await World.with([]);
+  await using world = await World.with([]);
   const id = await added(world);
   const { body } = await call(world, "GET", "");
   assertEquals(body.profiles.length, 1);
@@ -90,21 +90,21 @@ const WRONG: [what: string, changes: Record<string, unknown>][] = [
 ];
 for (const [what, changes] of WRONG) {
   Deno.test(`addProfile() refuses ${what}`, async () => {
-    using world = await World.with([]);
+    await using world = await World.with([]);
     assertEquals(await refusal(world, "POST", "", { ...PROFILE, ...changes }), "invalid_request");
     assertEquals(await fetched(world), []);
   });
 }
 
 Deno.test("addProfile() refuses a name that a profile or a plain agent has", async () => {
-  using world = await World.with(["claude"]);
+  await using world = await World.with(["claude"]);
   await added(world);
   assertEquals(await refusal(world, "POST", "", PROFILE), "profile_exists");
   assertEquals(await refusal(world, "POST", "", { ...PROFILE, display_name: "claude" }), "profile_exists");
 });
 
 Deno.test("a profile's runtime is an agent with the profile's name, beside the plain one", async () => {
-  using world = await World.with(["codex"]);
+  await using world = await World.with(["codex"]);
   await registered(world, await added(world));
   const { agents } = (await world.user("/v1/agents")).body;
   assertEquals(agents.map((agent: { name: string; provider: string }) => [agent.name, agent.provider]).toSorted(), [
@@ -114,7 +114,7 @@ Deno.test("a profile's runtime is an agent with the profile's name, beside the p
 });
 
 Deno.test("a disabled profile is not handed out, cannot be registered, and comes back with its runtime's id", async () => {
-  using world = await World.with([]);
+  await using world = await World.with([]);
   const id = await added(world);
   const runtime = await registered(world, id);
   assertEquals((await call(world, "PATCH", "/house", { enabled: false })).body.enabled, false);
@@ -125,7 +125,7 @@ Deno.test("a disabled profile is not handed out, cannot be registered, and comes
 });
 
 Deno.test("removeProfile() leaves the tasks in the history and tells the daemon that the runtime is gone", async () => {
-  using world = await World.with([]);
+  await using world = await World.with([]);
   const id = await added(world);
   const runtime = await registered(world, id);
   const task = { prompt: "p", agent: "house", directory: { mode: "scratch" }, permission: "full" };
@@ -142,7 +142,7 @@ Deno.test("removeProfile() leaves the tasks in the history and tells the daemon 
 });
 
 Deno.test("every change of the profiles wakes the daemons", async () => {
-  using world = await World.with([]);
+  await using world = await World.with([]);
   const heard: string[] = [];
   const listening = (async () => {
     for await (const { kind } of world.coordinator.subscribe(new AbortController().signal)) heard.push(kind);
@@ -151,13 +151,13 @@ Deno.test("every change of the profiles wakes the daemons", async () => {
   await call(world, "PATCH", "/house", { enabled: false });
   await call(world, "DELETE", "/house");
   await refusal(world, "DELETE", "/house");
-  world.coordinator.close();
+  await world.coordinator.close();
   await listening;
   assertEquals(heard, ["profiles-changed", "profiles-changed", "profiles-changed"]);
 });
 
 Deno.test("the profiles of another workspace are not there", async () => {
-  using world = await World.with([]);
+  await using world = await World.with([]);
   const other = "00000000-0000-4000-8000-00000000abcd";
   const answer = await world.daemon(`/api/daemon/workspaces/${other}/runtime-profiles`);
   assertEquals(answer.status, 404);

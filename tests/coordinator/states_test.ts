@@ -40,7 +40,7 @@ for (const state of TASK_STATES) {
     const after = stateAfter(state, event);
     const answer = after ?? (strict ? 400 : state);
     Deno.test(`A ${state} task answers ${event} with ${answer}`, async () => {
-      using world = await World.with(["claude"]);
+      await using world = await World.with(["claude"]);
       const { alias, road } = ROADS[state];
       for (const step of road) await step.run(world);
       assertEquals(await act.status(alias).run(world), state);
@@ -55,7 +55,7 @@ for (const state of TASK_STATES) {
 for (const state of TASK_STATES) {
   const after = stateAfter(state, "recover-orphan") ?? state;
   Deno.test(`A ${state} task is ${after} after recover-orphans of its runtime`, async () => {
-    using world = await World.with(["claude"]);
+    await using world = await World.with(["claude"]);
     const { alias, road } = ROADS[state];
     for (const step of road) await step.run(world);
     await act.recover().run(world);

@@ -14,7 +14,7 @@ async function refusal(world: World, path: string, body?: unknown): Promise<[str
 }
 
 Deno.test("submit() answers 201 with the task as it will be shown", async () => {
-  using world = await World.with(["claude"]);
+  await using world = await World.with(["claude"]);
   const answer = await world.user("/v1/tasks", { ...TASK, priority: 2 });
   assertEquals(answer.status, 201);
   const view = TaskView.parse(answer.body);
@@ -38,24 +38,24 @@ const INVALID: [string, unknown][] = [
 ];
 for (const [what, body] of INVALID) {
   Deno.test(`submit() refuses ${what}`, async () => {
-    using world = await World.with(["claude"]);
+    await using world = await World.with(["claude"]);
     assertEquals((await refusal(world, "/v1/tasks", body))[0], "invalid_request");
     assertEquals((await world.user("/v1/tasks")).body.tasks, []);
   });
 }
 
 Deno.test("submit() takes a prompt of exactly 4 MiB", async () => {
-  using world = await World.with(["claude"]);
+  await using world = await World.with(["claude"]);
   assertEquals((await world.user("/v1/tasks", { ...TASK, prompt: "x".repeat(4 * 1024 * 1024) })).status, 201);
 });
 
 Deno.test("submit() without any agent says how to get one", async () => {
-  using world = await World.with([]);
+  await using world = await World.with([]);
   assertEquals((await refusal(world, "/v1/tasks", TASK))[0], "no_agent");
 });
 
 Deno.test("submit() to an unknown agent names those there are", async () => {
-  using world = await World.with(["claude", "codex"]);
+  await using world = await World.with(["claude", "codex"]);
   const [code, message] = await refusal(world, "/v1/tasks", { ...TASK, agent: "gemini" });
   assertEquals(code, "agent_unknown");
   assertStringIncludes(message, '"gemini"');
@@ -63,7 +63,7 @@ Deno.test("submit() to an unknown agent names those there are", async () => {
 });
 
 Deno.test("submit() without an agent takes the first that is online", async () => {
-  using world = await World.with(["claude", "codex"]);
+  await using world = await World.with(["claude", "codex"]);
   const agent = async () => (await world.user("/v1/tasks", TASK)).body.agent;
   assertEquals(await agent(), "claude");
   await act.deregister("claude").run(world);
@@ -73,7 +73,7 @@ Deno.test("submit() without an agent takes the first that is online", async () =
 });
 
 Deno.test("submit() with resume joins the thread and keeps its agent", async () => {
-  using world = await World.with(["claude", "codex"]);
+  await using world = await World.with(["claude", "codex"]);
   await act.submit("a", { agent: "codex" }).run(world);
   await act.claim(1, ["codex"]).run(world);
   await act.start("a").run(world);
@@ -87,7 +87,7 @@ Deno.test("submit() with resume joins the thread and keeps its agent", async () 
 });
 
 Deno.test("A task submitted by run belongs to the instance it was submitted to", async () => {
-  using world = await World.with(["claude"]);
+  await using world = await World.with(["claude"]);
   const submit = async (alias: string, submitted_by: string, instance?: string) => {
     const headers: Record<string, string> = instance ? { "x-drover-instance": instance } : {};
     world.name(alias, (await world.user("/v1/tasks", { ...TASK, submitted_by }, headers)).body.id);
@@ -108,7 +108,7 @@ Deno.test("A task submitted by run belongs to the instance it was submitted to",
 });
 
 Deno.test("GET /v1/tasks lists the newest first, by status and up to a limit", async () => {
-  using world = await World.with(["claude"]);
+  await using world = await World.with(["claude"]);
   for (let i = 0; i < 52; i++) await act.submit(`t${i}`).run(world);
   await act.cancel("t50").run(world);
   await act.cancel("t3").run(world);
@@ -127,7 +127,7 @@ Deno.test("GET /v1/tasks lists the newest first, by status and up to a limit", a
 });
 
 Deno.test("A task is found by any beginning of its id that no other has", async () => {
-  using world = await World.with(["claude"]);
+  await using world = await World.with(["claude"]);
   await act.submit("a").run(world);
   await act.submit("b").run(world);
   const id = await world.id("a");
@@ -142,7 +142,7 @@ Deno.test("A task is found by any beginning of its id that no other has", async 
 });
 
 Deno.test("cancel() of a task that has ended answers 200 with the task unchanged", async () => {
-  using world = await World.with(["claude"]);
+  await using world = await World.with(["claude"]);
   await act.submit("a").run(world);
   await act.claim().run(world);
   await act.start("a").run(world);
@@ -153,7 +153,7 @@ Deno.test("cancel() of a task that has ended answers 200 with the task unchanged
 });
 
 Deno.test("GET messages gives those after a seq", async () => {
-  using world = await World.with(["claude"]);
+  await using world = await World.with(["claude"]);
   await act.submit("a").run(world);
   const id = await world.id("a");
   const messages = [1, 2, 3].map((seq) => ({ seq, type: "text", content: `m${seq}` }));
@@ -164,7 +164,7 @@ Deno.test("GET messages gives those after a seq", async () => {
 });
 
 Deno.test("GET /v1/agents counts what runs and waits", async () => {
-  using world = await World.with(["claude", "codex"]);
+  await using world = await World.with(["claude", "codex"]);
   for (const alias of ["a", "b", "c"]) await act.submit(alias).run(world);
   await act.claim().run(world);
   const { agents } = AgentList.parse((await world.user("/v1/agents")).body);
@@ -193,14 +193,14 @@ Deno.test("GET /v1/agents counts what runs and waits", async () => {
 });
 
 Deno.test("An agent whose daemon fell silent is shown offline before any sweep", async () => {
-  using world = await World.with(["claude"]);
+  await using world = await World.with(["claude"]);
   world.beating = false;
   await world.advanceTo(151);
   assertEquals(await act.runtimeState().run(world), "offline");
 });
 
 Deno.test("A route that is not there is refused as an invalid request", async () => {
-  using world = await World.with([]);
+  await using world = await World.with([]);
   const answer = await world.user("/v1/nothing");
   assertEquals([answer.status, answer.body.error.code], [404, "invalid_request"]);
 });

@@ -4,6 +4,7 @@ import { deadline } from "@std/async";
 import type { Wakeup } from "../../lib/coordinator/coordinator.ts";
 import { Topics, Wakeups } from "../../lib/coordinator/wake.ts";
 import type { Logger } from "../../lib/core/ports.ts";
+import { eventually } from "../support/drover.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import * as act from "./actions.ts";
 import { countListeners, SILENT, World } from "./world.ts";
@@ -13,33 +14,35 @@ async function heard(world: World, fn: () => Promise<unknown>): Promise<string[]
   const stop = new AbortController();
   const wakeups = world.coordinator.subscribe(stop.signal);
   await fn();
-  const words: string[] = [];
   const reading = (async () => {
-    for await (const { kind, runtimeId, taskId } of wakeups) {
-      assertEquals(runtimeId, world.runtime());
-      words.push(taskId ? `${kind} ${await world.aliasOf(taskId)}` : kind);
-    }
+    const all: Wakeup[] = [];
+    for await (const wakeup of wakeups) all.push(wakeup);
+    return all;
   })();
   await world.clock.settle();
   stop.abort();
-  await deadline(reading, 5_000);
+  const words: string[] = [];
+  for (const { kind, runtimeId, taskId } of await deadline(reading, 5_000)) {
+    assertEquals(runtimeId, world.runtime());
+    words.push(taskId ? `${kind} ${await world.aliasOf(taskId)}` : kind);
+  }
   return words;
 }
 
 Deno.test("subscribe() hears of a task that was queued", async () => {
-  using world = await World.with(["claude"]);
+  await using world = await World.with(["claude"]);
   assertEquals(await heard(world, () => act.submit("a").run(world)), ["task-available a"]);
 });
 
 Deno.test("subscribe() hears of a cancelled task, which may also unblock another", async () => {
-  using world = await World.with(["claude"]);
+  await using world = await World.with(["claude"]);
   await act.submit("a").run(world);
   assertEquals(await heard(world, () => act.cancel("a").run(world)), ["task-changed a", "task-available"]);
   assertEquals(await heard(world, () => act.cancel("a").run(world)), []);
 });
 
 Deno.test("subscribe() hears of every end of a task, and of its next attempt", async () => {
-  using world = await World.with(["claude"]);
+  await using world = await World.with(["claude"]);
   for (const step of [act.submit("a"), act.claim(), act.start("a")]) await step.run(world);
   assertEquals(await heard(world, () => act.fail("a", "timeout").run(world)), ["task-available a#2", "task-available"]);
   for (const step of [act.claim(), act.start("a#2")]) await step.run(world);
@@ -48,7 +51,7 @@ Deno.test("subscribe() hears of every end of a task, and of its next attempt", a
 });
 
 Deno.test("subscribe() hears of a deferred attempt when it falls due", async () => {
-  using world = await World.with(["claude"]);
+  await using world = await World.with(["claude"]);
   for (const step of [act.submit("a"), act.claim(), act.start("a")]) await step.run(world);
   assertEquals(await heard(world, () => act.fail("a", "runtime_offline").run(world)), ["task-available"]);
   assertEquals(await heard(world, () => world.clock.advance(999)), []);
@@ -62,7 +65,7 @@ Deno.test("subscribe() ends when the coordinator closes", async () => {
     for await (const wakeup of world.coordinator.subscribe(new AbortController().signal)) words.push(wakeup);
   })();
   await world.clock.settle();
-  world.coordinator.close();
+  await world.coordinator.close();
   await deadline(reading, 5_000);
   assertEquals(words, []);
 });
@@ -74,12 +77,12 @@ Deno.test("close() forgets deferred wake-ups and the sweep timer", async () => {
     await step.run(world);
   }
   assertEquals(world.clock.waiting, 2);
-  world.coordinator.close();
+  await world.coordinator.close();
   assertEquals(world.clock.waiting, 0);
 });
 
 Deno.test("start() holds no silence against a daemon that it could not have heard", async () => {
-  using world = await World.with(["claude"]);
+  await using world = await World.with(["claude"]);
   for (const step of [act.submit("a"), act.claim(), act.start("a")]) await step.run(world);
   world.coordinator.start();
   // The machine sleeps for a night: the time of day jumps, and no timer of the daemon or the coordinator ran.
@@ -92,18 +95,21 @@ Deno.test("start() holds no silence against a daemon that it could not have hear
   // And one that stays away is found out all the same.
   world.clock.shiftWall(8 * 3_600_000);
   await world.clock.advance(210_000);
-  assertEquals(await act.status("a").run(world), "failed");
+  await eventually(
+    async () => await act.status("a").run(world) === "failed",
+    "the task of a daemon that is gone failed",
+  );
 });
 
 Deno.test("start() sweeps every 30 s", async () => {
-  using world = await World.with(["claude"]);
+  await using world = await World.with(["claude"]);
   world.coordinator.start();
   world.coordinator.start();
   assertEquals(world.clock.waiting, 1);
   for (const step of [act.submit("a"), act.claim()]) await step.run(world);
   world.beating = true;
   await world.advanceTo(331);
-  assertEquals(await act.status("a").run(world), "failed");
+  await eventually(async () => await act.status("a").run(world) === "failed", "a sweep found the task");
 });
 
 Deno.test("Wakeups.subscribe() keeps hints for a subscriber that is busy, each once", async () => {

@@ -2,9 +2,11 @@
 import { assertEquals } from "@std/assert";
 import { createCoordinator } from "../../lib/coordinator/embedded.ts";
 import type { Coordinator } from "../../lib/coordinator/coordinator.ts";
+import type { Database } from "../../lib/coordinator/database.ts";
 import type { Logger, Random } from "../../lib/core/ports.ts";
 import type { TaskView } from "../../lib/wire/control.ts";
 import { FakeClock } from "../support/fake_clock.ts";
+import { newDatabase } from "./stores.ts";
 
 export const SILENT: Logger = { debug() {}, info() {}, warn() {}, error() {}, critical() {} };
 
@@ -30,7 +32,7 @@ type Json = any;
 /** A beat of every runtime at least this often while time passes, in seconds. */
 const BEAT = 60;
 
-export class World implements Disposable {
+export class World implements AsyncDisposable {
   readonly clock: FakeClock;
   readonly coordinator: Coordinator;
   workspaceId = "";
@@ -41,27 +43,40 @@ export class World implements Disposable {
   readonly claims = new Map<string, Json>();
   beating = true;
   readonly #start: number;
+  readonly #dispose: () => Promise<void>;
 
-  constructor(options: { path?: string; clock?: FakeClock; random?: Random } = {}) {
-    this.clock = options.clock ?? new FakeClock();
-    this.#start = this.clock.now();
-    this.coordinator = createCoordinator({
-      path: options.path ?? ":memory:",
-      clock: this.clock,
+  private constructor(clock: FakeClock, coordinator: Coordinator, dispose: () => Promise<void>) {
+    this.clock = clock;
+    this.#start = clock.now();
+    this.coordinator = coordinator;
+    this.#dispose = dispose;
+  }
+
+  /** Over a database of its own, or over `database`, which then outlives it. */
+  static async create(options: { database?: Database; clock?: FakeClock; random?: Random } = {}): Promise<World> {
+    const own = options.database ? undefined : await newDatabase();
+    const clock = options.clock ?? new FakeClock();
+    const coordinator = await createCoordinator({
+      database: options.database ?? own!.database,
+      clock,
       random: options.random ?? countingRandom(),
       log: SILENT,
+    });
+    return new World(clock, coordinator, async () => {
+      await coordinator.close();
+      await own?.[Symbol.asyncDispose]();
     });
   }
 
   /** With runtimes of these providers registered, in this order. */
-  static async with(providers: readonly string[], options: { path?: string } = {}): Promise<World> {
-    const world = new World(options);
+  static async with(providers: readonly string[]): Promise<World> {
+    const world = await World.create();
     await world.register(providers);
     return world;
   }
 
-  [Symbol.dispose](): void {
-    this.coordinator.close();
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#dispose();
   }
 
   /** A call of a daemon. A string body is sent as it is. */
@@ -204,7 +219,7 @@ export function at(seconds: number): { call(action: Action): Called } {
 
 /** Runs the steps on a new coordinator with one runtime `claude`, or those of `providers`. */
 export async function play(steps: readonly Step[], providers: readonly string[] = ["claude"]): Promise<void> {
-  using world = await World.with(providers);
+  await using world = await World.with(providers);
   for (const { seconds, action, want } of steps) {
     await world.advanceTo(seconds);
     const got = await action.run(world);

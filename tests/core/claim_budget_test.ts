@@ -28,6 +28,8 @@ Deno.test("claimBudget() says why nothing may be claimed, the reason that lasts 
     [{ running: 2, claiming: 2 }, "no-free-slot"],
     [{ running: 3, claiming: 3 }, "no-free-slot"],
     [{ outboxDegraded: true, running: 4 }, "outbox-unwritable"],
+    [{ held: "on-battery", outboxDegraded: true, running: 4 }, "on-battery"],
+    [{ claimsOpen: false, held: "on-battery" }, "paused"],
     [{ claimsOpen: false, outboxDegraded: true, running: 4 }, "paused"],
   ];
   for (const [change, why] of rows) {

@@ -87,4 +87,19 @@ Deno.test("pauseText() says until when, or what to type", () => {
   assertMatch(pauseText({ kind: "quota", until: NOW + 50 * 3_600_000 }, NOW), /until 2026-01-1[67] \d\d:\d\d: quota$/);
   assertEquals(pauseText({ kind: "login", how: "tool login" }, NOW), "needs login: tool login");
   assertEquals(pauseText({ kind: "login", how: "" }, NOW), "needs login");
+  const until = NOW + 60_000;
+  assertEquals(
+    pauseText({ kind: "limit", until, why: "2 of 2 tasks today" }, NOW),
+    "limit reached: 2 of 2 tasks today, until midnight",
+  );
+  assertMatch(
+    pauseText({ kind: "person", until, why: "lunch", how: "drover resume" }, NOW),
+    /^paused until [\d:]{5}: lunch$/,
+  );
+  assertEquals(
+    pauseText({ kind: "person", until: null, why: "", how: "drover resume" }, NOW),
+    "paused until drover resume",
+  );
+  assertEquals(pauseText({ kind: "battery", until: null }, NOW), "no tasks on battery");
+  assertMatch(pauseText({ kind: "of a newer daemon", until, why: "x" }, NOW), /^paused until [\d:]{5}: x$/);
 });

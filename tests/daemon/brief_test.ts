@@ -11,6 +11,18 @@ Deno.test("briefText() is the same for every task, with an agent's instructions 
   assertEquals([briefedPrompt("", "go"), briefedPrompt("b", "go")], ["go", "b\n\n# The task\n\ngo"]);
 });
 
+Deno.test("briefText() tells a team's agent how to call its server only where it can", () => {
+  const [able, unable] = [briefText("Be brief.", "with-token"), briefText("Be brief.", "without-token")];
+  for (const text of [able, unable]) {
+    assertStringIncludes(text, "BLOCKED:");
+    assertEquals(text.endsWith("# Your instructions\n\nBe brief."), true);
+  }
+  assertEquals([able.includes("$DROVER_TOKEN"), unable.includes("DROVER_TOKEN")], [true, false]);
+  // An argument of a program can be read by everybody on the machine.
+  assertEquals(/curl[^|\n]*Bearer/.test(able), false);
+  assertEquals(briefText("x").includes("server"), false);
+});
+
 Deno.test("withoutBlock() gives back every byte that was there before withBlock()", () => {
   const texts = ["", "\n", "no end", "mine\r\n\r\n", "<!-- BEGIN my own -->\nx\n<!-- END my own -->\n", "\ufeffmine\n"];
   const files = [...texts.map(bytes), new Uint8Array([0, 255, 254, 10, 128])];

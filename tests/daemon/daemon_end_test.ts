@@ -76,7 +76,7 @@ Deno.test("Daemon.close() ends running agents and leaves their outcome on disk f
 });
 
 Deno.test("Daemon.stop() during a start that cannot succeed ends it", async () => {
-  const w = new DaemonWorld({ intercept: (verb) => verb === "workspaces" ? json({}, 500) : undefined });
+  const w = await DaemonWorld.create({ intercept: (verb) => verb === "workspaces" ? json({}, 500) : undefined });
   await using _world = w;
   const starting = assertRejects(() => w.daemon.start());
   await w.clock.advance(10_000);

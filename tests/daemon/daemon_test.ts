@@ -411,7 +411,7 @@ Deno.test("Daemon continues a conversation in its directory, or says that it cou
 });
 
 Deno.test("Daemon.start() rejects when nothing can be found out, and leaves nothing open", async () => {
-  const w = new DaemonWorld({ daemon: { discover: () => Promise.reject(new Error("no table")) } });
+  const w = await DaemonWorld.create({ daemon: { discover: () => Promise.reject(new Error("no table")) } });
   await using _world = w;
   await assertRejects(() => w.daemon.start(), Error, "no table");
   assertEquals(w.count("claim"), 0);

@@ -39,8 +39,8 @@ const RANDOM = { ...createRandom(), fraction: () => 0.5 };
 const PATIENCE_MS = 10_000;
 
 export class DaemonWorld implements AsyncDisposable {
-  readonly clock = new FakeClock();
-  readonly log: KeptLog = keptLog();
+  readonly clock: FakeClock;
+  readonly log: KeptLog;
   readonly agents: FakeAgents;
   readonly home: Home;
   readonly coordinator: Coordinator;
@@ -51,22 +51,30 @@ export class DaemonWorld implements AsyncDisposable {
   readonly #options: WorldOptions;
   #instances = 0;
 
-  constructor(options: WorldOptions = {}) {
+  private constructor(
+    options: WorldOptions,
+    parts: { readonly clock: FakeClock; readonly log: KeptLog; readonly coordinator: Coordinator },
+  ) {
+    this.clock = parts.clock;
+    this.log = parts.log;
+    this.coordinator = parts.coordinator;
     this.#options = options;
     this.intercept = options.intercept;
     this.agents = fakeAgents({ refuse: options.refuse });
     this.home = homeLayout(Deno.makeTempDirSync({ prefix: "drover-test-" }));
-    this.coordinator = createCoordinator({
-      path: ":memory:",
-      clock: this.clock,
-      random: RANDOM,
-      log: this.log,
-    });
     this.daemon = this.newDaemon();
   }
 
+  /** With a daemon that has not started. */
+  static async create(options: WorldOptions = {}): Promise<DaemonWorld> {
+    const [clock, log] = [new FakeClock(), keptLog()];
+    const database = { kind: "sqlite", path: ":memory:" } as const;
+    const coordinator = await createCoordinator({ database, clock, random: RANDOM, log });
+    return new DaemonWorld(options, { clock, log, coordinator });
+  }
+
   static async started(options: WorldOptions = {}): Promise<DaemonWorld> {
-    const world = new DaemonWorld(options);
+    const world = await DaemonWorld.create(options);
     await world.daemon.start();
     return world;
   }
@@ -75,7 +83,7 @@ export class DaemonWorld implements AsyncDisposable {
     const closing = this.daemon.close();
     await this.clock.advance(60_000);
     await closing;
-    this.coordinator.close();
+    await this.coordinator.close();
     await Deno.remove(this.home.root, { recursive: true });
     assertEquals(this.clock.waiting, 0, "timers were left behind");
     assertEquals(this.log.said("critical"), []);
@@ -104,7 +112,7 @@ export class DaemonWorld implements AsyncDisposable {
         {
           name: "embedded",
           baseUrl: "http://embedded.test",
-          token: this.coordinator.token,
+          token: () => this.coordinator.token,
           fetch: this.#fetch,
           wakeups: this.#options.deaf ? { async *subscribe() {} } : this.coordinator,
         },

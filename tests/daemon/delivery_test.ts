@@ -34,7 +34,7 @@ function world(
   const client = createClient({
     name: "c",
     baseUrl: "http://server.test",
-    token: "",
+    token: () => "",
     fetch: server.fetch,
     clock,
     version: "1",

@@ -2,6 +2,7 @@
 import type { Connection, RegisteredRuntime } from "../../lib/daemon/connection.ts";
 import type { Delivery } from "../../lib/daemon/delivery.ts";
 import type { WireClient } from "../../lib/wire/client.ts";
+import { BeatAnswer } from "../../lib/wire/frames.ts";
 import { ClaimedTask } from "../../lib/wire/payloads.ts";
 import type { CallFailure, CallResult } from "../../lib/wire/retry.ts";
 
@@ -20,6 +21,7 @@ export function fakeClient(calls: Partial<WireClient> = {}): WireClient {
   const row = (id: string) => Promise.resolve(ok({ id, status: "running" }));
   return {
     name: "fake",
+    call: () => Promise.resolve(refused(404)),
     workspaces: () => Promise.resolve(ok([{ id: "w", name: "mine" }])),
     profiles: () => Promise.resolve(refused(404)),
     register: (body) =>
@@ -33,10 +35,12 @@ export function fakeClient(calls: Partial<WireClient> = {}): WireClient {
         })),
         server_capabilities: [],
       })),
-    heartbeat: well,
+    old: false,
+    heartbeat: () => Promise.resolve(ok(BeatAnswer.parse({ status: "ok" }))),
     deregister: well,
     recoverOrphans: () => Promise.resolve(ok({ orphaned: 0, retried: 0 })),
     claim: () => Promise.resolve(ok([])),
+    claimOne: () => Promise.resolve(ok(null)),
     prepareLease: well,
     waitForDirectory: well,
     start: row,
@@ -71,11 +75,15 @@ export function registered(id: string): RegisteredRuntime {
 }
 
 export function fakeConnection(
-  options: { name?: string; runtimes?: readonly string[]; client?: Partial<WireClient>; delivery?: Delivery } = {},
+  options:
+    & { name?: string; runtimes?: readonly string[]; client?: Partial<WireClient>; delivery?: Delivery }
+    & Pick<Connection, "consent"> = {},
 ): Connection {
   return {
+    ...(options.consent ? { consent: options.consent } : {}),
     name: options.name ?? "fake",
     remote: false,
+    serverUrl: "http://server.test",
     client: fakeClient(options.client),
     wakeups: { async *subscribe() {} },
     delivery: options.delivery ?? NO_DELIVERY,

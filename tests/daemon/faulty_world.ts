@@ -43,8 +43,8 @@ const RANDOM = { ...createRandom(), fraction: () => 0.5 };
 const REAL_LIMIT_MS = 40_000;
 
 export class FaultyWorld implements AsyncDisposable {
-  readonly clock = new FakeClock();
-  readonly log: KeptLog = keptLog();
+  readonly clock: FakeClock;
+  readonly log: KeptLog;
   readonly coordinator: Coordinator;
   readonly root: string;
   /** Of its own: a daemon that starts ends every process that carries its id. */
@@ -55,19 +55,22 @@ export class FaultyWorld implements AsyncDisposable {
   /** How often the fault was met. */
   met = 0;
 
-  private constructor(root: string) {
+  private constructor(
+    root: string,
+    parts: { readonly clock: FakeClock; readonly log: KeptLog; readonly coordinator: Coordinator },
+  ) {
     this.root = root;
-    this.coordinator = createCoordinator({
-      path: ":memory:",
-      clock: this.clock,
-      random: RANDOM,
-      log: this.log,
-    });
+    this.clock = parts.clock;
+    this.log = parts.log;
+    this.coordinator = parts.coordinator;
     this.coordinator.start();
   }
 
   static async create(): Promise<FaultyWorld> {
-    return new FaultyWorld(await Deno.makeTempDir({ prefix: "drover-faults-" }));
+    const [clock, log] = [new FakeClock(), keptLog()];
+    const database = { kind: "sqlite", path: ":memory:" } as const;
+    const coordinator = await createCoordinator({ database, clock, random: RANDOM, log });
+    return new FaultyWorld(await Deno.makeTempDir({ prefix: "drover-faults-" }), { clock, log, coordinator });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -75,7 +78,7 @@ export class FaultyWorld implements AsyncDisposable {
     try {
       for (const daemon of this.#started) await this.close(daemon);
     } finally {
-      this.coordinator.close();
+      await this.coordinator.close();
       await Deno.remove(this.root, { recursive: true });
     }
   }
@@ -108,7 +111,7 @@ export class FaultyWorld implements AsyncDisposable {
       connections: [{
         name: "server",
         baseUrl: "http://server.test",
-        token: this.coordinator.token,
+        token: () => this.coordinator.token,
         fetch: (request) => this.#answer(request),
         wakeups: this.coordinator,
       }],

@@ -3,6 +3,7 @@ import { assertEquals } from "@std/assert";
 import { LEASE } from "../../lib/core/lease.ts";
 import type { Random } from "../../lib/core/ports.ts";
 import { runHeartbeat } from "../../lib/daemon/heartbeat.ts";
+import { BeatAnswer } from "../../lib/wire/frames.ts";
 import type { CallResult } from "../../lib/wire/retry.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { fakeConnection, LOST, ok, refused, registered } from "./fake_connection.ts";
@@ -19,7 +20,8 @@ function world(answer: (id: string) => CallResult<unknown> | Promise<CallResult<
     client: {
       heartbeat: async (id) => {
         beats.push(id);
-        return await answer(id);
+        const answered = await answer(id);
+        return answered.kind === "ok" ? ok(BeatAnswer.parse(answered.value)) : answered;
       },
     },
   });

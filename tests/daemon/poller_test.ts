@@ -1,6 +1,7 @@
 /** The poller: slots before claims, fair between runtimes and servers, and no wake-up lost. */
 import { assert, assertEquals } from "@std/assert";
 import type { Connection } from "../../lib/daemon/connection.ts";
+import type { Consent } from "../../lib/daemon/daemon_contract.ts";
 import { createPoller, type Poller, type PollerOptions } from "../../lib/daemon/poller.ts";
 import { createPool, type Pool, type Slot } from "../../lib/daemon/pool.ts";
 import type { ClaimedTask } from "../../lib/wire/payloads.ts";
@@ -31,9 +32,22 @@ interface World extends AsyncDisposable {
   finish(task: string): void;
 }
 
+function consentTo(watched: (workspace: string) => boolean): Consent {
+  return {
+    watched: (id) => watched(id) ? { policy: "ask" } : undefined,
+    found() {},
+    onChange: () => ({ [Symbol.dispose]() {} }),
+  };
+}
+
 function world(
   claims: Claims,
-  options: Partial<PollerOptions> & { slots?: number; runtimes?: string[]; names?: string[] } = {},
+  options: Partial<PollerOptions> & {
+    slots?: number;
+    runtimes?: string[];
+    names?: string[];
+    watched?: (workspace: string) => boolean;
+  } = {},
 ): World {
   const clock = new FakeClock();
   const pool = createPool(options.slots ?? 2);
@@ -44,6 +58,7 @@ function world(
     fakeConnection({
       name,
       runtimes: options.runtimes ?? ["r"],
+      ...(options.watched ? { consent: consentTo(options.watched) } : {}),
       client: {
         async claim(body, waiting) {
           asked.push({ connection: name, runtimeIds: body.runtimeIds, maxTasks: body.maxTasks });
@@ -264,6 +279,20 @@ Deno.test("Poller asks nothing of a server that knows no runtime of ours", async
   assertEquals(w.asked, []);
 });
 
+Deno.test("Poller asks nothing for a workspace from the moment that its owner does not want that any more", async () => {
+  let watched = true;
+  await using w = world(() => ok([]), { watched: () => watched });
+  await w.clock.settle();
+  assertEquals(w.asked.length, 1);
+  watched = false;
+  await w.clock.advance(120_000);
+  assertEquals(w.asked.length, 1);
+  watched = true;
+  w.poller.nudge();
+  await w.clock.settle();
+  assertEquals(w.asked.length, 2);
+});
+
 Deno.test("Poller.run() ends with its signal, in a call or between two", async () => {
   for (const claims of [() => new Promise<never>(() => {}), () => ok([])]) {
     await using w = world(claims);
@@ -288,7 +317,7 @@ Deno.test("Poller asks for no task of an agent CLI that cannot be started, and o
 });
 
 Deno.test("Poller asks for no more tasks of an agent CLI than its limit leaves room for, and for all others as before", async () => {
-  const limits = { a: 1 };
+  const limits = () => ({ a: 1 });
   await using w = world(queues({ a: 3, b: 3, c: 3 }), { slots: 8, runtimes: ["a", "b", "c"], limits });
   await w.clock.settle();
   assertEquals(w.started.map(({ task }) => task[0]).toSorted().join(""), "abbbccc");
@@ -296,4 +325,43 @@ Deno.test("Poller asks for no more tasks of an agent CLI than its limit leaves r
   w.finish(w.started.find(({ task }) => task.startsWith("a"))!.task);
   await w.clock.settle();
   assertEquals(w.started.filter(({ task }) => task.startsWith("a")).length, 2);
+});
+
+Deno.test("Poller asks for an agent CLI's tasks as long as the day allows some, and makes no call for none", async () => {
+  const left: Record<string, number> = { x: 1, y: Infinity };
+  const gate = { ready: () => Promise.resolve(), holds: () => undefined, tasksLeft: (name: string) => left[name]! };
+  await using w = world(
+    ({ runtimeIds }) => {
+      // While the others' call is on its way, x reaches its limit.
+      if (!runtimeIds.includes("x")) left.x = 0;
+      return ok([]);
+    },
+    { gate, runtimes: ["y", "x"] },
+  );
+  await w.clock.advance(0);
+  assertEquals(w.asked.map(({ runtimeIds }) => runtimeIds), [["y"]]);
+  left.x = 1;
+  w.poller.nudge();
+  await w.clock.advance(0);
+  assertEquals(w.asked.slice(1).map(({ runtimeIds, maxTasks }) => [runtimeIds, maxTasks]), [[["x"], 1], [["y"], 2]]);
+});
+
+Deno.test("Poller claims nothing before its gate has looked, nor while that holds, and says why", async () => {
+  let hold: "on-battery" | undefined = "on-battery";
+  let looked = () => {};
+  const ready = () => new Promise<void>((resolve) => looked = resolve);
+  const gate = { ready, holds: () => hold, tasksLeft: () => Infinity };
+  await using w = world(() => ok([]), { gate });
+  await w.clock.advance(0);
+  assertEquals([w.asked.length, w.poller.holding()], [0, "on-battery"]);
+  looked();
+  await w.clock.advance(0);
+  assertEquals(w.asked.length, 0);
+  hold = undefined;
+  w.poller.nudge();
+  await w.clock.settle();
+  assertEquals(w.asked.length, 0);
+  looked();
+  await w.clock.settle();
+  assertEquals([w.asked.length, w.poller.holding()], [1, undefined]);
 });

@@ -51,3 +51,16 @@ Deno.test("Slot frees itself once, and tells those who wait for it", () => {
   next[Symbol.dispose]();
   assertEquals([told, pool.running], [1, 0]);
 });
+
+Deno.test("Pool takes a changed size at once, and nobody's slot away", () => {
+  let size = 1;
+  const pool = createPool(() => size);
+  using first = pool.reserve(1);
+  assertExists(first.take());
+  size = 3;
+  using more = pool.reserve(2);
+  assertExists(more.take());
+  size = 1;
+  assertEquals([pool.size, pool.running, pool.claiming], [1, 2, 1]);
+  assertThrows(() => pool.reserve(1), RangeError);
+});

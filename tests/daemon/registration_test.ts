@@ -149,7 +149,7 @@ Deno.test("Registration.offer() calls a definite no a refusal and a server in tr
   }
 });
 
-Deno.test("Registration.offer() keeps no half of a registration that failed in its second workspace", async () => {
+Deno.test("Registration.offer() serves a workspace although another one refuses, and is not connected for that", async () => {
   const { register } = fakeClient();
   const w = world({
     workspaces: () => Promise.resolve(ok([{ id: "w1", name: "" }, { id: "w2", name: "" }])),
@@ -158,7 +158,7 @@ Deno.test("Registration.offer() keeps no half of a registration that failed in i
   const abort = new AbortController();
   const rejected = assertRejects(() => w.offer(abort.signal));
   await w.clock.settle();
-  assertEquals(ids(w.connection), ["old"]);
+  assertEquals([ids(w.connection), w.connection.state], [["old", "w1-claude"], "connecting"]);
   abort.abort();
   await rejected;
 });
@@ -289,10 +289,71 @@ Deno.test("Registration.heal() registers once for many calls, and recovers the o
   await Promise.all(heals);
   // A task runs on "same": recovering its orphans would fail it.
   assertEquals([registrations, recovered, ids(w.connection)], [1, ["new"], ["same", "new"]]);
+  await w.registration.heal({ signal });
+  assertEquals(registrations, 1, "each beat of each runtime says so");
+  await w.clock.advance(30_000);
   const later = w.registration.heal({ signal });
   await w.clock.advance(100);
   await later;
   assertEquals(registrations, 2);
+});
+
+Deno.test("Registration.heal() recovers the orphans of every id of the answer when one is truly gone, but not under a task of ours", async () => {
+  const rows = ["w-a", "w-b", "w-c"];
+  const recovered: string[] = [];
+  const clock = new FakeClock();
+  const connection = fakeConnection({
+    client: {
+      register: () =>
+        Promise.resolve(ok({
+          runtimes: rows.map((id) => ({ id, name: id, provider: id.slice(2, 3), status: "online" })),
+          server_capabilities: [],
+        })),
+      recoverOrphans: (id) => {
+        recovered.push(id);
+        return Promise.resolve(ok({ orphaned: 0, retried: 0 }));
+      },
+      deregister: () => Promise.reject(new Error("a row that is gone is taken back by nobody")),
+    },
+  });
+  const registration = createRegistration({
+    connection,
+    daemonId: "d",
+    deviceName: "box",
+    version: "9.9.9",
+    busy: (id) => id === "w-b",
+    clock,
+    random: RANDOM,
+    log: keptLog(),
+  });
+  await registration.offer(["a", "b", "c"].map(runtime), { signal });
+  recovered.length = 0;
+  await registration.heal({ signal, ids: ["w-a"] });
+  assertEquals(recovered, [], "the id came back, so it was never gone");
+  rows[0] = "w-a2";
+  await clock.advance(30_000);
+  await registration.heal({ signal, ids: ["w-a"] });
+  assertEquals([recovered, ids(connection)], [["w-a2", "w-c"], ["w-a2", "w-b", "w-c"]]);
+});
+
+Deno.test("Registration.sync() costs one look and one profile fetch while nothing changes", async () => {
+  const w = profileWorld(["p1"]);
+  await w.registration.offer([runtime("codex")], { signal });
+  w.calls.length = 0;
+  assertEquals(await w.registration.sync({ signal }), true);
+  assertEquals(w.calls, []);
+});
+
+Deno.test("Registration.checkProfiles() leaves all as it was when the server refuses the new ones, and tries at the next hint", async () => {
+  const w = profileWorld(["p1"]);
+  await w.registration.offer([runtime("codex")], { signal });
+  w.profiles.ids = ["p1", "p2"];
+  w.refuse = true;
+  await w.registration.checkProfiles({ signal });
+  assertEquals([w.connection.runtimes.size, w.connection.state], [2, "connected"]);
+  w.refuse = false;
+  await w.registration.checkProfiles({ signal });
+  assertEquals(w.connection.runtimes.size, 3);
 });
 
 Deno.test("Registration.heal() can be asked again after it was aborted", async () => {
@@ -331,6 +392,7 @@ function profileWorld(initial: readonly string[]) {
   const log = keptLog();
   const client = {
     register: (body, options) => {
+      if (world.refuse) return Promise.resolve(refused(409));
       calls.push(`register ${body.runtimes.map(({ type, profile_id }) => profile_id ?? type).join(",")}`);
       return register(body, options);
     },
@@ -370,7 +432,8 @@ function profileWorld(initial: readonly string[]) {
     random: RANDOM,
     log,
   });
-  return { calls, profiles, connection, registration };
+  const world = { calls, profiles, connection, registration, refuse: false };
+  return world;
 }
 
 Deno.test("Registration.checkProfiles() registers changed profiles, takes back dropped ones, and recovers no orphans for it", async () => {

@@ -3,6 +3,7 @@ import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/
 import { createClock } from "../../lib/host/clock.ts";
 import { createFiles } from "../../lib/host/files.ts";
 import { createProcesses } from "../../lib/host/process.ts";
+import type { TeamServer } from "../../lib/daemon/brief.ts";
 import { WorkdirError } from "../../lib/daemon/git.ts";
 import { restoreAllPlaced, restorePlaced } from "../../lib/daemon/placed_files.ts";
 import { prepareTaskFiles, type Surface, type TaskFiles } from "../../lib/daemon/task_files.ts";
@@ -23,6 +24,7 @@ interface Wish {
   readonly agent?: Record<string, unknown>;
   readonly claim?: Record<string, unknown>;
   readonly surface?: Surface | null;
+  readonly team?: TeamServer;
 }
 
 /** A directory of the user's, in place. */
@@ -40,7 +42,7 @@ class Place {
     return place;
   }
 
-  prepare({ agent, claim, surface = SURFACE }: Wish = {}): Promise<TaskFiles> {
+  prepare({ agent, claim, team, surface = SURFACE }: Wish = {}): Promise<TaskFiles> {
     const task = claimed("t", {
       directory: { mode: "in-place", path: this.directory },
       agent: { id: "a", name: "bot", instructions: "Be brief.", ...agent },
@@ -52,6 +54,7 @@ class Place {
       env: GIT_ENV,
       signal: new AbortController().signal,
       ...(surface ? { surface } : {}),
+      ...(team ? { team } : {}),
       directory: this.directory,
       record: this.record,
     });
@@ -216,6 +219,19 @@ Deno.test("prepareTaskFiles() without instructions writes into a directory of it
   assertEquals((await place.prepare(own)).placed, false);
   const unknown = await place.prepare({ ...own, surface: null });
   assertEquals([unknown.brief, unknown.env, unknown.placed, unknown.remarks], ["", {}, false, []]);
+});
+
+Deno.test("prepareTaskFiles() tells a team's agent of its server with the prompt where no file may say it", async () => {
+  await using dir = await tempDirectory();
+  const place = await Place.make(dir);
+  const agent = { instructions: "" };
+  const mine = await place.prepare({ agent, team: "with-token" });
+  assertStringIncludes(mine.brief, "DROVER_SERVER_URL");
+  assertEquals([mine.placed, await files.list(place.directory)], [false, []]);
+  const own = await place.prepare({ agent, team: "with-token", claim: { directory: { mode: "scratch" } } });
+  assertEquals([own.brief, own.placed], ["", true]);
+  assertStringIncludes(await place.read("BOT.md"), "DROVER_SERVER_URL");
+  await place.restore();
 });
 
 Deno.test("prepareTaskFiles() leaves a skill of the user's as it is, and says what could not be had", async () => {

@@ -121,7 +121,7 @@ Deno.test("Daemon takes out what an instance that was killed had placed, before 
   await Deno.writeTextFile(dir.at("BOT.md"), "mine\n");
   const intercept = (verb: string, _: Request, pass: () => Promise<Response>) =>
     verb === "claim" ? withInstructions(pass()) : undefined;
-  await using w = new DaemonWorld({ daemon: SURFACES, intercept });
+  await using w = await DaemonWorld.create({ daemon: SURFACES, intercept });
   await Deno.mkdir(`${w.home.placed}/old`, { recursive: true });
   const block = "<!-- BEGIN drover: written for one task, taken out after it -->\nx\n<!-- END drover -->\n";
   const journal = {

@@ -87,12 +87,20 @@ Deno.test("Daemon looks no further in an in-process run: it uses what there is",
 
 Deno.test("Daemon runs local tasks while a server is out of reach, and that server's when it comes", async () => {
   const clock = new FakeClock();
-  const server = createCoordinator({ path: ":memory:", clock, random: createRandom(), log: keptLog() });
+  const server = await createCoordinator({
+    database: { kind: "sqlite", path: ":memory:" },
+    clock,
+    random: createRandom(),
+    log: keptLog(),
+  });
   const { daemon } = machine([runtime("llm")]);
   let up = false;
   const fetch = (request: Request) => up ? server.fetch(request) : Promise.reject(new TypeError("no route to host"));
   {
-    await using w = await DaemonWorld.started({ daemon, remote: { fetch, token: server.token, wakeups: server } });
+    await using w = await DaemonWorld.started({
+      daemon,
+      remote: { fetch, token: () => server.token, wakeups: server },
+    });
     await w.clock.advance(1);
     const { phase, waitingFor, connections } = w.daemon.status();
     assertEquals([phase, connections.map(({ state }) => state)], ["running", ["connected", "connecting"]]);
@@ -117,7 +125,7 @@ Deno.test("Daemon runs local tasks while a server is out of reach, and that serv
     agent.end();
     await w.idle();
   }
-  server.close();
+  await server.close();
 });
 
 Deno.test("Daemon.close() does not wait for a server that is out of reach", async () => {
@@ -129,7 +137,7 @@ Deno.test("Daemon.close() does not wait for a server that is out of reach", asyn
     return promise;
   };
   await using w = await DaemonWorld.started({
-    remote: { fetch, token: "mdt_x", wakeups: { async *subscribe() {} } },
+    remote: { fetch, token: () => "mdt_x", wakeups: { async *subscribe() {} } },
   });
   await w.clock.advance(1);
   assertEquals(hanging.length, 1);

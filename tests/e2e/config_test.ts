@@ -44,6 +44,19 @@ for (const form of programForms()) {
       ["agents.env", "", "default"],
       ["permission.ask_timeout", "10m", "default"],
       ["remote.enabled", false, "default"],
+      ["server.url", "", "default"],
+      ["workspaces.watched", "", "default"],
+      ["workspaces.auto", false, "default"],
+      ["workspaces.policy", "ask", "default"],
+      ["limits.tasks_per_day", "none", "default"],
+      ["limits.tokens_per_day", "none", "default"],
+      ["limits.usd_per_day", "none", "default"],
+      ["power.claim_on_battery", true, "default"],
+      ["repos.allow_file", false, "default"],
+      ["gc.enabled", true, "default"],
+      ["gc.discard_unpushed", false, "default"],
+      ["usage.scan", true, "default"],
+      ["usage.report_remote", false, "default"],
       ["reload.binaries", "runtime", "default"],
       ["reload.self", "restart", "default"],
       ["reload.interval", "30s", "default"],
@@ -98,9 +111,9 @@ for (const form of programForms()) {
 
 Deno.test("drover config list shows what cannot be used and what is no setting; get and every start refuse it", async () => {
   await using home = await TestHome.create(programForms()[0]!);
-  await write(home, '{"tasks":{"max_concurrent":0,"max_concurent":3},"server":{"url":"x"}}');
+  await write(home, '{"tasks":{"max_concurrent":0,"max_concurent":3},"server":{"port":1}}');
   const { code, value } = await home.json(["config", "list"]);
-  assertEquals([code, value.ignored], [0, ["tasks.max_concurent", "server"]]);
+  assertEquals([code, value.ignored], [0, ["tasks.max_concurent", "server.port"]]);
   assertEquals(value.settings[0].value, 0);
   assertStringIncludes(value.settings[0].problem, "tasks.max_concurrent = 0 from config.json");
   const { stdout } = await home.drover(["config", "list"]);

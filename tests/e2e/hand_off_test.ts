@@ -5,7 +5,7 @@ import { EXIT_CODES } from "../../lib/cli/exit_code.ts";
 import { CountingAgent } from "../support/counting_agent.ts";
 import { eventually, TestHome } from "../support/drover.ts";
 import { clearFaults, type Faults, setFaults } from "../support/faults.ts";
-import { programForms } from "../support/program.ts";
+import { compiledForm, programForms } from "../support/program.ts";
 import type { FaultPoint } from "../../lib/lifecycle/verb.ts";
 
 const LINUX = Deno.build.os === "linux";
@@ -71,7 +71,7 @@ async function empty(home: TestHome): Promise<void> {
   assertEquals(lifecycle.operation, null, "nothing is left to be completed");
 }
 
-for (const form of programForms()) {
+for (const form of compiledForm()) {
   Deno.test({
     name:
       `[${form.kind}] an agent CLI is replaced while one task runs and one waits: the one ends, the other is the next daemon's, with the new version`,

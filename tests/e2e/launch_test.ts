@@ -4,7 +4,7 @@ import { join } from "@std/path";
 import { EXIT_CODES } from "../../lib/cli/exit_code.ts";
 import { eventually, TestHome } from "../support/drover.ts";
 import { clearFaults, setFaults } from "../support/faults.ts";
-import { programForms } from "../support/program.ts";
+import { compiledForm, programForms } from "../support/program.ts";
 
 /** What the demo agent, a child of the daemon, sees of a variable. */
 async function daemonSees(home: TestHome, variable: string): Promise<string> {
@@ -22,7 +22,7 @@ const ONE_SHOT = {
   DROVER_TEST_X: "x",
 };
 
-for (const form of programForms()) {
+for (const form of compiledForm()) {
   const name = (sentence: string) => `[${form.kind}] ${sentence}`;
 
   Deno.test({

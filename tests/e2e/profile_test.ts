@@ -3,9 +3,9 @@ import { assertEquals, assertStringIncludes } from "@std/assert";
 import { join } from "@std/path";
 import { EXIT_CODES } from "../../lib/cli/exit_code.ts";
 import { TestHome } from "../support/drover.ts";
-import { programForms } from "../support/program.ts";
+import { compiledForm } from "../support/program.ts";
 
-for (const form of programForms()) {
+for (const form of compiledForm()) {
   const name = (sentence: string) => `[${form.kind}] ${sentence}`;
 
   Deno.test(name("each profile has a daemon of its own, and profiles lists them with their states"), async () => {

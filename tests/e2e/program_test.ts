@@ -3,11 +3,11 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { EXIT_CODES } from "../../lib/cli/exit_code.ts";
 import { loadCommands } from "../../lib/cli/verbs.ts";
 import { TestHome } from "../support/drover.ts";
-import { programForms } from "../support/program.ts";
+import { compiledForm, programForms } from "../support/program.ts";
 
 const COMMANDS = await loadCommands();
 
-for (const form of programForms()) {
+for (const form of compiledForm()) {
   const name = (sentence: string) => `[${form.kind}] ${sentence}`;
 
   Deno.test(name("drover version tells what it is, for people and as JSON"), async () => {

@@ -46,7 +46,7 @@ for (const form of compiledForm()) {
     async () => {
       await using home = await TestHome.create(form);
       const started = await home.json(["start", "--max-concurrent-tasks", "2"]);
-      assertEquals((await statusOf(home)).remote, { enabled: false, variable: null });
+      assertEquals((await statusOf(home)).remote, { enabled: false, variable: null, connection: null });
 
       const on = await home.json(["enable", "remote"]);
       assertEquals([on.code, on.value.changed, on.value.daemon], [EXIT_CODES.ok.code, true, "restarted"]);

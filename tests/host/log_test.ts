@@ -15,6 +15,7 @@ function logsOver(written: string[] = []) {
     err: (text) => void written.push(text),
     readAllInput: () => Promise.resolve(""),
     readLine: () => Promise.resolve(undefined),
+    readSecret: () => Promise.resolve(undefined),
     write: () => Promise.resolve(),
   };
   return createLogs(terminal);

@@ -200,6 +200,7 @@ export class Machine {
         }),
       writeAtomic: (path, text) => effect("write", path, () => write(path, text)),
       readBytes: nobodyDoes,
+      readRange: nobodyDoes,
       overwrite: nobodyDoes,
       symlink: nobodyDoes,
       setModified: nobodyDoes,

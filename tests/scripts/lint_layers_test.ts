@@ -104,7 +104,8 @@ Deno.test("effects refuses the global in every form that reaches it", () => {
     inCore('import { delay } from "@std/async";'),
     { path: "lib/daemon/log.ts", source: 'import { getLogger } from "@logtape/logtape";' },
     { path: "lib/coordinator/queue.ts", source: 'import { DatabaseSync } from "node:sqlite";' },
-    { path: "lib/coordinator/store.ts", source: 'import { readFileSync } from "node:fs";' },
+    { path: "lib/coordinator/store.ts", source: 'import { DatabaseSync } from "node:sqlite";' },
+    { path: "lib/coordinator/store_sqlite.ts", source: 'import { readFileSync } from "node:fs";' },
   ], ["drover/effects"]);
 });
 
@@ -122,8 +123,7 @@ Deno.test("effects lets names pass that only look like the global", () => {
     { path: "lib/host/x.ts", source: 'import { join } from "node:path"; Deno.exit(1);' },
     { path: "main.ts", source: "Deno.exit(1);" },
     { path: "tests/x_test.ts", source: "Deno.exit(1);" },
-    { path: "lib/coordinator/store.ts", source: 'import { DatabaseSync } from "node:sqlite";' },
-    { path: "lib/coordinator/store_tasks.ts", source: 'import { DatabaseSync } from "node:sqlite";' },
+    { path: "lib/coordinator/store_sqlite.ts", source: 'import { DatabaseSync } from "node:sqlite";' },
     { path: "lib/daemon/outbox.ts", source: 'import type { DatabaseSync } from "node:sqlite";' },
   ], []);
 });

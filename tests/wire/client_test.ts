@@ -13,7 +13,7 @@ function clientOver(
   return createClient({
     name: "test",
     baseUrl: "http://server.test",
-    token: "mul_secret",
+    token: () => "mul_secret",
     fetch,
     clock: options.clock ?? new FakeClock(),
     version: "1.2.3",
@@ -59,7 +59,7 @@ interface Row {
 const ROW = { id: "t", status: "running" };
 
 /** Wire protocol, section 1: every call's method, path, body, budget, and what is read from the answer. */
-const CALLS: Record<Exclude<keyof WireClient, "name">, Row> = {
+const CALLS: Record<Exclude<keyof WireClient, "name" | "call" | "old">, Row> = {
   workspaces: {
     call: (client, waiting) => client.workspaces(waiting),
     sends: ["GET", "/api/daemon/workspaces", undefined],
@@ -111,9 +111,9 @@ const CALLS: Record<Exclude<keyof WireClient, "name">, Row> = {
   },
   heartbeat: {
     call: (client, waiting) => client.heartbeat("r", waiting),
-    sends: ["POST", "/api/daemon/heartbeat", { runtime_id: "r" }],
+    sends: ["POST", "/api/daemon/heartbeat", { runtime_id: "r", supports_batch_import: true }],
     answer: json({ status: "ok" }),
-    value: { status: "ok" },
+    value: { status: "ok", runtime_id: "", runtime_gone: false, server_capabilities: [] },
     deadlineMs: 30_000,
   },
   deregister: {
@@ -135,6 +135,13 @@ const CALLS: Record<Exclude<keyof WireClient, "name">, Row> = {
     sends: ["POST", "/api/daemon/tasks/claim", { daemon_id: "d", runtime_ids: ["r"], max_tasks: 3 }],
     answer: json({ tasks: [] }),
     value: [],
+    deadlineMs: 5_000,
+  },
+  claimOne: {
+    call: (client, waiting) => client.claimOne("r", waiting),
+    sends: ["POST", "/api/daemon/runtimes/r/tasks/claim", {}],
+    answer: json({ task: null }),
+    value: null,
     deadlineMs: 5_000,
   },
   prepareLease: {
@@ -276,6 +283,35 @@ Deno.test("WireClient says who it is with every call", async () => {
     "x-client-os": "linux",
   });
   assertEquals([second!["x-client-os"], second!["x-client-capabilities"]], ["macos", "rpc-v1,x-v1"]);
+});
+
+Deno.test("WireClient.call() speaks for a task with the task's own token and headers", async () => {
+  const server = scriptedFetch(() => json({ status: "ok" }));
+  const spec = { method: "GET", path: "/api/issues/i", token: "mat_1", headers: { "x-workspace-id": "w" } } as const;
+  await clientOver(server.fetch).call(spec);
+  const { headers } = server.calls[0]!;
+  assertEquals([headers.get("authorization"), headers.get("x-workspace-id")], ["Bearer mat_1", "w"]);
+});
+
+Deno.test("WireClient.call() gives up an answer that is longer than it may be, at the very byte", async () => {
+  for (const [size, kind] of [[10, "ok"], [11, "failed"]] as const) {
+    // Two bytes of one character in two chunks.
+    const bytes = new TextEncoder().encode(`"${"x".repeat(size - 4)}é"`);
+    let cancelled = false;
+    const body = new ReadableStream({
+      start(controller) {
+        for (const byte of bytes) controller.enqueue(new Uint8Array([byte]));
+        if (kind === "ok") controller.close();
+      },
+      cancel: () => void (cancelled = true),
+    });
+    const server = scriptedFetch(() => new Response(body));
+    const spec = { method: "GET", path: "/", maxBytes: 10, decode: (value: unknown) => value } as const;
+    const result = await clientOver(server.fetch).call(spec);
+    assertEquals([result.kind, cancelled], [kind, kind === "failed"]);
+    if (result.kind === "ok") assertEquals(result.value, "xxxxxxé");
+    else assertStringIncludes(result.detail, "longer than 10 bytes");
+  }
 });
 
 Deno.test("WireClient tells what is gone by the text of a 404, and by nothing else", async () => {

@@ -4,6 +4,31 @@ import * as payloads from "../../lib/wire/payloads.ts";
 
 const WRONG = [null, 3.5, "text", true, [], {}, [null], { x: null }];
 
+/** The optional fields of a claim by what stands for an absent one. */
+const CLAIM: readonly (readonly [zero: unknown, names: string])[] = [
+  [
+    "",
+    "agent_id runtime_id workspace_id issue_id thread_name auth_token prior_session_id prior_work_dir kind " +
+    "trigger_comment_id trigger_comment_content trigger_thread_id trigger_author_type trigger_author_name " +
+    "new_comments_since chat_session_id chat_message chat_type autopilot_run_id autopilot_id autopilot_title " +
+    "autopilot_description autopilot_source quick_create_prompt quick_create_priority quick_create_due_date " +
+    "parent_issue_id parent_issue_identifier handoff_note squad_name workspace_context requesting_user_name " +
+    "requesting_user_profile_description initiator_type initiator_name project_id project_title " +
+    "project_description prompt",
+  ],
+  [0, "attempt new_comment_count issue_statuses_omitted time_limit_ms"],
+  [false, "prior_session_resume_unavailable is_leader_task sandbox"],
+  [
+    [],
+    "coalesced_comments chat_message_attachments quick_create_attachment_ids active_sibling_runs issue_statuses " +
+    "connected_apps repos project_resources",
+  ],
+];
+
+function zeros(table: typeof CLAIM): Record<string, unknown> {
+  return Object.fromEntries(table.flatMap(([zero, names]) => names.split(" ").map((name) => [name, zero])));
+}
+
 /** Each decoder with the least it takes, and what it makes of that. */
 const LEAST: Partial<Record<keyof typeof payloads, [least: unknown, read: unknown]>> = {
   RegisterRequest: [{}, {
@@ -24,22 +49,7 @@ const LEAST: Partial<Record<keyof typeof payloads, [least: unknown, read: unknow
   HeartbeatResponse: [{}, { status: "" }],
   WorkspaceList: [[{ id: "w" }], [{ id: "w", name: "" }]],
   ClaimRequest: [{ max_tasks: 1 }, { daemon_id: "", runtime_ids: [], max_tasks: 1 }],
-  ClaimedTask: [{ id: "t" }, {
-    id: "t",
-    agent_id: "",
-    runtime_id: "",
-    workspace_id: "",
-    issue_id: "",
-    thread_name: "",
-    auth_token: "",
-    attempt: 0,
-    prior_session_id: "",
-    prior_work_dir: "",
-    prompt: "",
-    permission: "full",
-    sandbox: false,
-    time_limit_ms: 0,
-  }],
+  ClaimedTask: [{ id: "t" }, { id: "t", ...zeros(CLAIM), permission: "full" }],
   TaskRow: [{}, { id: "", status: "" }],
   StatusResponse: [{}, { status: "" }],
   WireMessage: [{ seq: 1 }, { seq: 1, type: "", tool: "", content: "", output: "", call_id: "" }],
@@ -153,7 +163,43 @@ Deno.test("the decoders refuse what has no identity", () => {
   for (const [name, value] of refused) assertThrows(() => decoder(name).parse(value), Error);
 });
 
-Deno.test("ClaimResponse takes a list that is null as an empty one, as servers written in Go send it", () => {
+Deno.test("ClaimResponse takes a list that is null as an empty one, as servers written in Go send it, and the tasks that can be read", () => {
   assertEquals(payloads.ClaimResponse.parse({ tasks: null }), { tasks: [] });
+  const { tasks } = payloads.ClaimResponse.parse({ tasks: [{}, null, { id: "t" }, { id: 7 }] });
+  assertEquals(tasks.map(({ id }) => id), ["t"]);
+  for (const none of [{}, [{ id: "" }]]) assertThrows(() => payloads.ClaimResponse.parse({ tasks: none }));
   assert(payloads.SingleClaimResponse.parse({ task: null }).task === null);
+});
+
+Deno.test("ClaimedTask keeps the elements of a list that can be read when others cannot", () => {
+  const task = payloads.ClaimedTask.parse({
+    id: "t",
+    coalesced_comments: [7, { id: "c1", content: "first", author_name: null }, "x"],
+    quick_create_attachment_ids: ["a", 1, "b"],
+    repos: null,
+    agent: { id: "a", skill_refs: [null, { id: "s", source: "workspace", hash: "sha256:00" }] },
+  });
+  assertEquals(task.coalesced_comments.map(({ id, content, author_name }) => [id, content, author_name]), [
+    ["c1", "first", ""],
+  ]);
+  assertEquals([task.quick_create_attachment_ids, task.repos], [["a", "b"], []]);
+  assertEquals(task.agent!.skill_refs, [{ id: "s", source: "workspace", hash: "sha256:00", name: "", size_bytes: 0 }]);
+});
+
+Deno.test("ClaimedTask reads a project resource of any kind, and what a local directory says", () => {
+  const ref = { local_path: "/src/app", daemon_id: "d", execution_mode: "worktree" };
+  const { project_resources } = payloads.ClaimedTask.parse({
+    id: "t",
+    project_resources: [
+      { id: "1", resource_type: "local_directory", resource_ref: ref, label: "app" },
+      { id: "2", resource_type: "link", resource_ref: "https://example.test" },
+      { id: "3", resource_type: "github_repo", resource_ref: { url: "https://example.test/r.git" } },
+    ],
+  });
+  assertEquals(project_resources.map(({ resource_type, resource_ref }) => [resource_type, resource_ref.local_path]), [
+    ["local_directory", "/src/app"],
+    ["link", ""],
+    ["github_repo", ""],
+  ]);
+  assertEquals(project_resources[2]!.resource_ref.url, "https://example.test/r.git");
 });

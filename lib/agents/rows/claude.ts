@@ -1,5 +1,6 @@
 /** Claude Code. */
 import type { ArgTemplates, RowOf } from "../provider_row.ts";
+import { CLAUDE_LOGS } from "../session_logs.ts";
 
 /** Also of the demo agent, which speaks as it does. */
 export const CLAUDE_ARGS = {
@@ -72,5 +73,6 @@ export const CLAUDE: RowOf<"claude-stream-json"> = {
     loggedOut: '"loggedIn": false',
     how: "claude /login",
   },
+  sessionLogs: CLAUDE_LOGS,
   usage: "stream",
 };

@@ -1,5 +1,6 @@
 /** Codex. */
 import type { RowOf } from "../provider_row.ts";
+import { CODEX_LOGS } from "../session_logs.ts";
 
 export const CODEX: RowOf<"codex-app-server"> = {
   provider: "codex",
@@ -51,5 +52,6 @@ export const CODEX: RowOf<"codex-app-server"> = {
     status: ["login", "status"],
     how: "codex login",
   },
+  sessionLogs: CODEX_LOGS,
   usage: "stream",
 };

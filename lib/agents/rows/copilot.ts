@@ -1,6 +1,7 @@
 /** GitHub Copilot CLI. */
 import type { RowOf } from "../provider_row.ts";
 import { COPILOT_DIALECT } from "./copilot_dialect.ts";
+import { COPILOT_LOGS } from "../session_logs.ts";
 
 export const COPILOT: RowOf<"exec-jsonl"> = {
   provider: "copilot",
@@ -74,5 +75,6 @@ export const COPILOT: RowOf<"exec-jsonl"> = {
   },
   runsFrom: [".cache/copilot/pkg"],
   // Its events count no tokens.
+  sessionLogs: COPILOT_LOGS,
   usage: "none",
 };

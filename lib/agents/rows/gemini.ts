@@ -1,6 +1,7 @@
 /** Gemini CLI. */
 import type { RowOf } from "../provider_row.ts";
 import { GEMINI_DIALECT } from "./gemini_dialect.ts";
+import { GEMINI_LOGS } from "../session_logs.ts";
 
 export const GEMINI: RowOf<"exec-jsonl"> = {
   provider: "gemini",
@@ -45,6 +46,7 @@ export const GEMINI: RowOf<"exec-jsonl"> = {
     files: [".gemini/oauth_creds.json"],
     how: "gemini, and then /auth",
   },
+  sessionLogs: GEMINI_LOGS,
   usage: "stream",
   remark: "it can be resumed only in the directory where its session began",
 };

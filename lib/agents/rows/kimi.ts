@@ -1,5 +1,6 @@
 /** Kimi Code, over its ACP server: headless it tells its session's id only at the very end. */
 import type { RowOf } from "../provider_row.ts";
+import { KIMI_LOGS } from "../session_logs.ts";
 
 export const KIMI: RowOf<"acp"> = {
   provider: "kimi",
@@ -30,6 +31,7 @@ export const KIMI: RowOf<"acp"> = {
     files: ["$KIMI_CODE_HOME/credentials/kimi-code.json", ".kimi-code/credentials/kimi-code.json"],
     how: "kimi login",
   },
+  sessionLogs: KIMI_LOGS,
   usage: "none",
   remark: "tells no token counts, and why a provider failed only in its own log",
 };

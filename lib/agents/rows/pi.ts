@@ -1,6 +1,7 @@
 /** pi. */
 import type { RowOf } from "../provider_row.ts";
 import { PI_DIALECT } from "./pi_dialect.ts";
+import { PI_LOGS } from "../session_logs.ts";
 
 export const PI: RowOf<"exec-jsonl"> = {
   provider: "pi",
@@ -58,6 +59,7 @@ export const PI: RowOf<"exec-jsonl"> = {
     ],
     how: "pi, and then /login",
   },
+  sessionLogs: PI_LOGS,
   usage: "stream",
   remark: "it can be resumed only in the directory where its session began",
 };

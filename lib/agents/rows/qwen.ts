@@ -1,5 +1,6 @@
 /** Qwen Code, over its ACP server. */
 import type { RowOf } from "../provider_row.ts";
+import { QWEN_LOGS } from "../session_logs.ts";
 
 export const QWEN: RowOf<"acp"> = {
   provider: "qwen",
@@ -36,5 +37,6 @@ export const QWEN: RowOf<"acp"> = {
   },
   // The launcher of npm's stays, and starts what is newer there.
   runsFrom: [".qwen/updates/npm"],
+  sessionLogs: QWEN_LOGS,
   usage: "stream",
 };

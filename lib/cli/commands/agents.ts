@@ -1,6 +1,7 @@
 /** `drover agents`: the agent CLIs found on this machine, which of them get no tasks for now, and taking a pause back. */
 import { openLoginPath } from "../../app/login_path.ts";
 import { readSettings } from "../../app/settings.ts";
+import { dayLimitsOf } from "../../core/claim_settings.ts";
 import type { Runtime } from "../../core/model.ts";
 import { pauseText, type PauseView } from "../../core/runtime_pause.ts";
 import type { Command, CommandContext } from "../command.ts";
@@ -12,17 +13,24 @@ export const agents: Command = {
   options: [{ name: "all", summary: "also every other one drover knows, and why it was skipped" }],
   details: `
 An agent that needs a login, or whose quota is spent, gets no tasks until that is over; they wait in the queue.
-drover agents resume AGENT tries it at once.`,
+drover agents resume AGENT tries it at once. The settings limits.tasks_per_day, tokens_per_day and usd_per_day
+limit what an agent begins on one day.`,
   run: show,
 };
 
 async function show(context: CommandContext): Promise<number> {
   const { host, output, args, home } = context;
-  const { loginPath, loginCheck, agentVariables: variables } = await readSettings(host, home());
+  const settings = await readSettings(host, home());
+  const { loginPath, loginCheck, agentVariables: variables } = settings;
   // As the daemon sees it: with what the login shell told it last.
   const env = (await openLoginPath(host, home(), { enabled: loginPath })).env();
   const { agentsWithState } = await import("../../app/agent_states.ts");
-  const { found, skipped } = await agentsWithState(host, home(), { env, variables, loginCheck });
+  const { found, skipped } = await agentsWithState(host, home(), {
+    env,
+    variables,
+    loginCheck,
+    limits: dayLimitsOf(settings),
+  });
   const { NAME_THEM, withheldHere, withheldText } = await import("../../app/secrets_view.ts");
   const withheld = withheldHere(env, { providers: found.map(({ provider }) => provider), variables });
   const all = args.switches.has("all");

@@ -1,13 +1,22 @@
 /** `drover config …`: the settings of this home, where each comes from, and changing them in `config.json`. */
 import { readConfigFile, setInConfigFile, unsetInConfigFile } from "../../app/config_file.ts";
+import { tellDaemon } from "../../app/live_config.ts";
 import { findSetting, rowOf, SETTING_NAMES, settingNamed, type Settings, strangeKeys } from "../../core/config.ts";
 import { DroverError } from "../../core/drover_error.ts";
+import { isLive } from "../../core/live_settings.ts";
 import { closest } from "../args.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { EXIT_CODES } from "../exit_code.ts";
 import { paint, table } from "../output.ts";
 
-const NEXT_START = "A running daemon takes it at its next start";
+/** By what the daemon does about it. */
+const EFFECT = {
+  now: "A running daemon takes it at once",
+  "next-start": "A running daemon takes it at its next start",
+} as const;
+const WHEN = `
+A running daemon takes the limits of tasks, what keeps it from claiming, and the workspaces it watches at once, and the
+rest at its next start; drover status says what waits.`;
 const KEY = { operands: "KEY", minOperands: 1, maxOperands: 1 } as const;
 const KEYS = `KEY is one of ${SETTING_NAMES.map((name) => rowOf(name).key).join(", ")}.`;
 
@@ -64,7 +73,7 @@ export const configSet: Command = {
   minOperands: 2,
   maxOperands: 2,
   options: [],
-  details: `${KEYS}\n${NEXT_START}.`,
+  details: `${KEYS}${WHEN}`,
   examples: [["drover config set tasks.max_concurrent 2", "two tasks at once"]],
   async run(context) {
     const { host, output, args } = context;
@@ -85,9 +94,12 @@ export const configSet: Command = {
     };
     const status = await setInConfigFile(host, home, { key, value, same });
     const hiddenBy = hidingVariable(context, name);
-    output.result({ status, key, value, hiddenBy, takesEffect: "next-start", file: home.config }, () => {
+    const takesEffect = await takeEffect(context, name);
+    output.result({ status, key, value, hiddenBy, takesEffect, file: home.config }, () => {
       output.line(
-        status === "set" ? `${key} is ${shown(value)} now. ${NEXT_START}` : `${key} was ${shown(value)} already`,
+        status === "set"
+          ? `${key} is ${shown(value)} now. ${EFFECT[takesEffect]}`
+          : `${key} was ${shown(value)} already`,
       );
       if (hiddenBy) output.line(paint.yellow(`Here the variable ${hiddenBy} is set and comes before config.json`));
     });
@@ -99,7 +111,7 @@ export const configUnset: Command = {
   name: "config unset",
   ...KEY,
   options: [],
-  details: `${KEYS}\n${NEXT_START}.`,
+  details: `${KEYS}${WHEN}`,
   async run(context) {
     const { host, output, args } = context;
     const home = context.home();
@@ -107,18 +119,27 @@ export const configUnset: Command = {
     const name = nameOf(key);
     const status = await unsetInConfigFile(host, home, key);
     const setting = view(context, name, {});
+    const takesEffect = await takeEffect(context, name);
     output.result(
-      { status, key, value: setting.value, source: setting.source, takesEffect: "next-start", file: home.config },
+      { status, key, value: setting.value, source: setting.source, takesEffect, file: home.config },
       () => {
         const left = `${shown(setting.value)} (${setting.source})`;
         output.line(
-          status === "unset" ? `${key} is ${left} now. ${NEXT_START}` : `${key} was not in config.json; it is ${left}`,
+          status === "unset"
+            ? `${key} is ${left} now. ${EFFECT[takesEffect]}`
+            : `${key} was not in config.json; it is ${left}`,
         );
       },
     );
     return EXIT_CODES.ok.code;
   },
 };
+
+/** Tells a running daemon, which would find out by itself in a moment. */
+async function takeEffect({ host, home }: CommandContext, name: keyof Settings): Promise<keyof typeof EFFECT> {
+  await tellDaemon(host, home());
+  return isLive(name) && name !== "serverUrl" ? "now" : "next-start";
+}
 
 interface SettingView {
   readonly key: string;

@@ -1,6 +1,7 @@
 /** Serving a home until an end: opens the daemon, hears signals, and hands the home to a successor, or takes it back. */
 import type { HandOff } from "../../app/hand_off.ts";
 import type { Holder } from "../../app/daemon_host.ts";
+import type { SettingFlags } from "../../app/config_watch.ts";
 import { readSettings } from "../../app/settings.ts";
 import { BUILD } from "../../core/build_info.ts";
 import type { Settings } from "../../core/config.ts";
@@ -26,12 +27,13 @@ export interface Serving {
 export async function serve(context: CommandContext, serving: Serving): Promise<number> {
   const { host, args } = context;
   const home = context.home();
-  const settings = await readSettings(host, home, {
+  const flags: SettingFlags = {
     maxConcurrentTasks: args.values["max-concurrent-tasks"],
     logLevel: args.values["log-level"],
     healthPort: args.values["health-port"],
     reloadBinaries: args.switches.has("auto-reload-binaries") ? "restart" : undefined,
-  });
+  };
+  const settings = await readSettings(host, home, flags);
   // Loaded late: the other verbs need none of it.
   const { createHandOff } = await import("../../app/hand_off.ts");
   const { instancePorts } = await import("../../app/instance.ts");
@@ -42,7 +44,7 @@ export async function serve(context: CommandContext, serving: Serving): Promise<
   const point = host.system.env[NONCE_VARIABLE] ? ports.faultPoint : undefined;
   await point?.("successor.begun");
   using signals = new SignalLadder(context, serving);
-  let holder = await open(context, { settings, serving, handOff });
+  let holder = await open(context, { settings, flags, serving, handOff });
   await point?.("successor.holds");
   signals.holder = holder;
   const { operation } = await readLifecycle(host.files, home);
@@ -70,7 +72,7 @@ export async function serve(context: CommandContext, serving: Serving): Promise<
     // What is written down stays so until we serve again: should we fail, too, the next command starts a daemon.
     const { daemon: { runtimes: known } } = holder;
     await holder.daemon.handOffFailed();
-    holder = await open(context, { settings, serving, handOff, known });
+    holder = await open(context, { settings, flags, serving, handOff, known });
     signals.holder = holder;
     host.logs.getLogger("reload").error("the successor did not make it, going on as before", { why: outcome.why });
     const serves = await begin(context, { holder, signals });
@@ -81,8 +83,9 @@ export async function serve(context: CommandContext, serving: Serving): Promise<
 
 async function open(
   { host, home, args, argv }: CommandContext,
-  { settings, serving, handOff, known }: {
+  { settings, flags, serving, handOff, known }: {
     settings: Settings;
+    flags: SettingFlags;
     serving: Serving;
     handOff: HandOff;
     known?: readonly Runtime[];
@@ -92,6 +95,7 @@ async function open(
   return await openHolder(host, home(), {
     mode: "daemon",
     settings,
+    flags,
     args: argv,
     logToStderr: !args.switches.has("quiet"),
     supervisor: serving.supervisor,

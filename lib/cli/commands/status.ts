@@ -1,4 +1,5 @@
 /** `drover status`: what the daemon of this home is doing; starts nothing, changes nothing, answers within seconds. */
+import type { ConfigView } from "../../app/config_watch.ts";
 import type { HealthPort } from "../../app/health.ts";
 import { checkHome } from "../../app/home_dir.ts";
 import { instancePorts } from "../../app/instance.ts";
@@ -6,13 +7,15 @@ import { type BreakerPosition, breakerPosition } from "../../core/breaker.ts";
 import { BUILD } from "../../core/build_info.ts";
 import { type HomeState, stateOf } from "../../core/handshake.ts";
 import type { Home } from "../../core/home.ts";
-import { pauseText } from "../../core/runtime_pause.ts";
+import { todayText, type TodayView } from "../../core/day_limits.ts";
+import { pauseText, type PauseView, personView } from "../../core/runtime_pause.ts";
 import type { Desired, Operation } from "../../lifecycle/lifecycle_file.ts";
 import { type Look, observe } from "../../lifecycle/observe.ts";
 import { wentAway } from "../../lifecycle/verb.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { EXIT_CODES } from "../exit_code.ts";
 import { oneLine, paint, plain, table } from "../output.ts";
+import { configRows, remoteRows, type SeenRemote } from "../remote_text.ts";
 
 /** A daemon may end between two questions; its successor may too. */
 const TRIES = 5;
@@ -63,14 +66,17 @@ interface StatusView {
       provider: string;
       version: string;
       state?: string;
-      paused?: { kind: string; until: number | null; how: string };
+      paused?: { kind: string; until: number | null; why?: string; how: string };
     }[];
   }[];
   /** Absent in what a daemon of an older version says. */
   readonly waitingFor?: readonly { text: string }[];
+  readonly paused?: { kind: string; until: number | null; why: string; how: string } | null;
+  readonly today?: readonly TodayView[];
   readonly reloadPending?: { provider: string; reason: string; since: number; blockedBy: { why: string } } | null;
   readonly outbox: { waiting: number; degraded: boolean };
-  readonly remote?: { enabled: boolean; variable?: string | null };
+  readonly remote?: SeenRemote;
+  readonly config?: ConfigView;
   readonly healthPort?: HealthPort;
 }
 
@@ -90,13 +96,14 @@ function showRunning(
       return [name, state === "connected" ? agents : `${state}: ${why}`];
     });
     const rows = [
-      ["state", `${paint.bold(state)}${view.holding ? ` (takes no tasks: ${view.holding})` : ""}`],
+      ["state", `${paint.bold(state)}${holdingText(view, host.clock.now())}`],
       ["process", `pid ${view.pid}, ${view.mode}, up ${since(uptimeMs)}`],
       ["version", view.version === BUILD.version ? view.version : `${view.version} (this command: ${BUILD.version})`],
       ["slots", `${view.slots.running} of ${view.slots.total} in use`],
       ...connections,
       ...(view.reloadPending ? [["reload", reloadText(view.reloadPending, host.clock.now())]] : []),
       ...(view.waitingFor ?? []).map(({ text }) => ["waiting", text]),
+      ...(view.today ?? []).map((one) => ["today", `${one.provider} ${todayText(one)}`]),
       ...view.tasks.map((
         task,
       ) => [
@@ -107,7 +114,8 @@ function showRunning(
       ]),
       ...view.tasks.flatMap(({ task, asks = [] }) => asks.map((ask) => ["asks", askText(task, ask)])),
       ...(view.outbox.waiting > 0 ? [["undelivered", `${view.outbox.waiting} records`]] : []),
-      ...(view.remote ? [["remote", remoteText(view.remote)]] : []),
+      ...remoteRows(view.remote, (at) => since(host.clock.now() - at)),
+      ...configRows(view.config),
       ...healthRows(view.healthPort),
       ["home", root],
       ["log", logFile],
@@ -115,6 +123,11 @@ function showRunning(
     for (const line of table(rows)) output.line(line);
   });
   return Promise.resolve(EXIT_CODES.ok.code);
+}
+
+function holdingText({ holding, paused }: StatusView, now: number): string {
+  if (!holding) return "";
+  return ` (takes no tasks: ${paused ? pauseText(paused, now) : holding})`;
 }
 
 function askText(task: string, { tool, title }: { tool: string; title: string }): string {
@@ -135,10 +148,6 @@ function agentText(runtime: StatusView["connections"][number]["runtimes"][number
 function reloadText({ provider, reason, since: at, blockedBy }: NonNullable<StatusView["reloadPending"]>, now: number) {
   const what = reason === "agent_binary_gone" ? "is gone" : "was replaced";
   return `${provider} ${what} ${since(now - at)} ago; waits: ${blockedBy.why}`;
-}
-
-function remoteText({ enabled, variable }: { enabled: boolean; variable?: string | null }): string {
-  return `${enabled ? "enabled" : "disabled"}${variable ? ` (by ${variable})` : ""}`;
 }
 
 function healthRows(port: HealthPort = { kind: "off" }): string[][] {
@@ -175,10 +184,20 @@ async function showSilent(
   const text = [TEXTS[state](look, home)];
   if (state === "stopped" && desired?.state === "stopped") text.push(`(since drover ${desired.by} at ${desired.at})`);
   if (operation && desired?.state !== "stopped") text.push("(a restart was cut off; drover start completes it)");
+  const paused = await pausedHere(context, home);
+  if (paused) text.push(`(${pauseText(paused, context.host.clock.now())})`);
   const position = breakerPosition(breaker, context.host.clock.now());
   if (position.kind !== "closed") text.push("(its last starts failed)");
   const live = look.observation.record.kind === "live" ? look.record?.pid : undefined;
-  return showAbsent(context, home, { state, text: text.join(" "), pid: live, desired, operation, breaker: position });
+  const rest = { pid: live, desired, operation, breaker: position, paused };
+  return showAbsent(context, home, { state, text: text.join(" "), ...rest });
+}
+
+/** Said to daemons that are not there yet. */
+async function pausedHere({ host }: CommandContext, home: Home): Promise<PauseView | null> {
+  const { readClaimPause } = await import("../../app/claims_file.ts");
+  const pause = await readClaimPause(host.files, home, host.clock.now());
+  return pause ? personView(pause) : null;
 }
 
 interface Absence {
@@ -188,13 +207,15 @@ interface Absence {
   readonly desired?: Desired | null;
   readonly operation?: Operation | null;
   readonly breaker?: BreakerPosition;
+  readonly paused?: PauseView | null;
 }
 
 function showAbsent({ output }: CommandContext, home: Home, absence: Absence): number {
-  const { state, text, pid = null, desired = null, operation = null, breaker = { kind: "closed" } } = absence;
+  const { state, text, pid = null, desired = null, operation = null, paused = null } = absence;
+  const { breaker = { kind: "closed" } } = absence;
   const { root, logFile } = home;
   output.result(
-    { state, pid, cliVersion: BUILD.version, home: root, log: logFile, desired, operation, breaker },
+    { state, pid, cliVersion: BUILD.version, home: root, log: logFile, desired, operation, breaker, paused },
     () => {
       output.line(`${paint.bold(state)}: ${text}`);
       output.line(`home: ${root}`);

@@ -41,7 +41,7 @@ async function decide(context: CommandContext, decision: AnswerPermission): Prom
   if (all && request !== undefined) throw new DroverError("usage", "Cannot combine --all and REQUEST: choose one");
   const why = args.values.reason ?? (decision.allow ? "allowed by a person" : "denied by a person");
   using session = await sessionFor(context);
-  const task = await session.showTask(wanted);
+  const task = await taskNamed(session, wanted);
   const ids = request ? [request] : choose(task, await openOf(session, task), all);
   const answered: PermissionView[] = [];
   for (const id of ids) answered.push(await session.answerPermission(task.id, id, { ...decision, why }));
@@ -52,7 +52,20 @@ async function decide(context: CommandContext, decision: AnswerPermission): Prom
   return EXIT_CODES.ok.code;
 }
 
-async function openOf(session: UserApi, task: TaskView): Promise<readonly PermissionView[]> {
+type Named = Pick<TaskView, "id" | "status">;
+
+/** A task of a team server stands in no list of this home: only that it runs here is known of it. */
+async function taskNamed(session: UserApi, wanted: string): Promise<Named> {
+  try {
+    return await session.showTask(wanted);
+  } catch (error) {
+    if (!(error instanceof DroverError && error.code === "task_unknown" && session.live)) throw error;
+    await session.permissions(wanted);
+    return { id: wanted, status: "running" };
+  }
+}
+
+async function openOf(session: UserApi, task: Named): Promise<readonly PermissionView[]> {
   if (session.live) return await session.permissions(task.id);
   throw new DroverError(
     "not_running",
@@ -60,7 +73,7 @@ async function openOf(session: UserApi, task: TaskView): Promise<readonly Permis
   );
 }
 
-function choose(task: TaskView, open: readonly PermissionView[], all: boolean): readonly string[] {
+function choose(task: Named, open: readonly PermissionView[], all: boolean): readonly string[] {
   if (open.length === 0) {
     throw new DroverError(
       "not_asked",

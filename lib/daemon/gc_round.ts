@@ -1,0 +1,137 @@
+/** One round of cleaning up: looks at every work directory and cached repository, asks whose it was, and removes what may go. */
+import { basename, dirname, join } from "@std/path";
+import {
+  type GcDecision,
+  type GcPolicy,
+  mayBeLost,
+  mayGo,
+  repoMayGo,
+  type Word,
+  type WorkDirectory,
+} from "../core/gc.ts";
+import type { Home } from "../core/home.ts";
+import { type Clock, HostError, type Locks, type Logger, type Random } from "../core/ports.ts";
+import type { RunningTasks } from "./running_tasks.ts";
+import { readUse, type WorkRecord } from "./work_record.ts";
+import { detach, listBelow, lookAtRepo, tidyRepo, unsavedIn, type WorkStatePorts } from "./work_state.ts";
+
+export interface GcOptions extends WorkStatePorts {
+  readonly home: Home;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly locks: Locks;
+  readonly log: Logger;
+  readonly running: RunningTasks;
+  /** The word of the server that knows the task or the issue. */
+  readonly wordOf: (record: WorkRecord, signal: AbortSignal) => Promise<Word>;
+  readonly policy: GcPolicy;
+  /** Only say what would be done. */
+  readonly dryRun?: boolean;
+}
+
+export interface GcItem {
+  readonly kind: "work" | "repo";
+  readonly path: string;
+  /** Empty where nobody knows. */
+  readonly task: string;
+  readonly removed: boolean;
+  readonly why: string;
+}
+
+export const WORK_KEY = /^[0-9a-f]{12}$/;
+const REPO = /\.git$/;
+const MARKER = ".drover-task.json";
+const TRASH = ".trash";
+
+/** Rejects only with the signal's reason: what cannot be removed is logged and stays for the next round. */
+export async function gcRound(options: GcOptions): Promise<readonly GcItem[]> {
+  const { home, files, signal, log } = options;
+  const items: GcItem[] = [];
+  const each = async (paths: readonly string[], one: (path: string) => Promise<GcItem>) => {
+    for (const path of paths) {
+      signal.throwIfAborted();
+      try {
+        items.push(await one(path));
+      } catch (error) {
+        signal.throwIfAborted();
+        if (!(error instanceof HostError)) throw error;
+        log.warn("a directory could not be cleaned up", { path, error: error.message });
+      }
+    }
+  };
+  if (!options.dryRun) await files.remove(join(home.workspaces, TRASH));
+  await each(await listBelow(home.workspaces, (name) => WORK_KEY.test(name), files), (path) => workItem(path, options));
+  // After the directories that depend on them.
+  await each(await listBelow(home.repos, (name) => REPO.test(name), files), (path) => repoItem(path, options));
+  return items;
+}
+
+async function workItem(path: string, options: GcOptions): Promise<GcItem> {
+  const { home, running, clock, policy, signal } = options;
+  const record = await readUse(path, options.files);
+  const item = { kind: "work", path, task: record?.task ?? "" } as const;
+  const inUse = running.uses(path);
+  const word: Word = record && !inUse && !policy.unasked
+    ? await options.wordOf(record, signal)
+    : { kind: "unknown", why: "it was not asked" };
+  const directory = { of: await whose(path, record, options), inUse, usedAt: await usedAt(path, record, options) };
+  const decision = both(
+    mayGo(directory, word, policy, clock.now()),
+    async () => mayBeLost(await unsavedIn(path, home.repos, options), word, policy),
+  );
+  const { remove, why } = await decision;
+  if (!remove) return { ...item, removed: false, why };
+  if (options.dryRun) return { ...item, removed: true, why };
+  // It may have been taken up again while it was looked at.
+  const gone = await running.removing(path, () => removeWork(path, options));
+  if (!gone) return { ...item, removed: false, why: "a task uses it" };
+  await options.files.remove(join(home.workspaces, TRASH));
+  return { ...item, removed: true, why };
+}
+
+async function both(first: GcDecision, second: () => Promise<GcDecision>): Promise<GcDecision> {
+  if (!first.remove) return first;
+  const { remove, why } = await second();
+  return remove ? { remove, why: [first.why, why].filter(Boolean).join(", ") } : { remove, why };
+}
+
+async function whose(
+  path: string,
+  record: WorkRecord | undefined,
+  { files }: GcOptions,
+): Promise<WorkDirectory["of"]> {
+  if (record) return record.remote ? record.subject : "local";
+  return await files.stat(join(path, MARKER)) ? "none" : "begun";
+}
+
+async function usedAt(path: string, record: WorkRecord | undefined, { files }: GcOptions): Promise<number> {
+  if (record) return record.usedAt;
+  const infos = await Promise.all([path, join(path, MARKER), join(path, "workdir")].map((one) => files.stat(one)));
+  return Math.max(0, ...infos.map((info) => info?.mtimeMs ?? 0));
+}
+
+/** Out of the way in one step, so that a task that waits for it does not wait for the last of its files. */
+async function removeWork(path: string, options: GcOptions): Promise<void> {
+  const { home, files, random } = options;
+  await detach(path, home.repos, options);
+  const trash = join(home.workspaces, TRASH);
+  await files.makeDirectory(trash);
+  await files.rename(path, join(trash, random.hex(8)));
+}
+
+async function repoItem(path: string, options: GcOptions): Promise<GcItem> {
+  const { files, locks, clock, policy } = options;
+  const item = { kind: "repo", path, task: "" } as const;
+  using lock = await locks.tryLock(`${path}.lock`);
+  if (!lock) return { ...item, removed: false, why: "a task fetches it" };
+  const { remove, why } = repoMayGo(await lookAtRepo(path, options), policy, clock.now());
+  if (remove && !options.dryRun) {
+    const aside = join(dirname(path), `.${basename(path)}.removed`);
+    await files.remove(aside);
+    await files.rename(path, aside);
+    await files.remove(aside);
+    await files.remove(`${path}.used`);
+  }
+  if (!remove && !options.dryRun) await tidyRepo(path, options);
+  return { ...item, removed: remove, why };
+}
