@@ -10,7 +10,6 @@ import { createFaultPoints } from "./fault_points.ts";
 import { daemonIdOf, inHome } from "./home_dir.ts";
 import { preflight } from "./preflight.ts";
 import { reachHolder } from "./reach.ts";
-import { supervisorOf } from "./service.ts";
 
 /** `ask`: what whoever looks will want to know first. */
 export function instancePorts(host: Host, home: Home, options: ReachOptions = {}): InstancePorts {
@@ -34,7 +33,8 @@ export function instancePorts(host: Host, home: Home, options: ReachOptions = {}
     mark: () => launchMark(host, home),
     preflight: async () => void await preflight(host),
     faultPoint: createFaultPoints(host, home),
-    supervisor: () => supervisorOf(host, home),
+    // Loaded late: who only looks has no use for it.
+    supervisor: async () => (await import("./service.ts")).supervisorOf(host, home),
   };
 }
 
