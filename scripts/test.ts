@@ -7,7 +7,7 @@ import { ROOT } from "./project.ts";
  * Half of an end-to-end test is waiting for other processes, so that twice as many files as there are cores keep them
  * busy. Chosen tests, such as those with real agent CLIs, run with as many as the runtime thinks right.
  */
-const JOBS = String(3 * navigator.hardwareConcurrency);
+const JOBS = String(2 * navigator.hardwareConcurrency);
 
 /** How many tests of a run passed and failed. */
 export interface Tally {

@@ -23,9 +23,11 @@ Deno.test("Daemon lets one task at a time work in a directory; the others wait, 
   await using w = await DaemonWorld.started({ slots: 4 });
   const first = await w.submit("first", inPlace(dir.at("work")));
   const one = await w.agent(0);
+  // One after the other: those that come at the same time take turns as they find their real paths.
   const second = await w.submit("second", inPlace(dir.at("alias")));
+  await w.ended(second, "waiting_local_directory");
   const third = await w.submit("third", inPlace(dir.at("work/inner")));
-  for (const id of [second, third]) await w.ended(id, "waiting_local_directory");
+  await w.ended(third, "waiting_local_directory");
   await w.submit("elsewhere");
   const other = await w.agent(1);
   assertEquals(other.task!.prompt, "elsewhere");

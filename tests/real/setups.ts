@@ -22,6 +22,8 @@ export interface RealSetup {
   readonly files?: (model: FakeModel) => Readonly<Record<string, string>>;
   /** Scenarios that fail soon: without a way to turn its retries off, a CLI may take minutes over some errors. */
   readonly failures: readonly FailingScenario[];
+  /** Its own retries of these take a minute and more: only with `DROVER_TEST_SLOW=1`. */
+  readonly slow?: readonly FailingScenario[];
   /** Of these it does not say why, so that nobody can. */
   readonly silentAbout?: readonly FailingScenario[];
   /** It tells the tokens of the last request of a turn, not of all. */
@@ -107,6 +109,7 @@ export const SETUPS = {
       }),
     }),
     failures: ["http401"],
+    slow: ["http429", "http500"],
     countsLastOnly: true,
   },
   qwen: {
@@ -122,6 +125,7 @@ export const SETUPS = {
       }),
     }),
     failures: ["http401"],
+    slow: ["http500"],
   },
   copilot: {
     cli: "copilot",
@@ -135,6 +139,7 @@ export const SETUPS = {
       COPILOT_CACHE_HOME: join(toolsDir(), "real", "copilot-cache"),
     }),
     failures: ["http401", "http429"],
+    slow: ["http500"],
   },
   pi: {
     cli: "pi",
@@ -190,7 +195,12 @@ max_attempts_per_step = ${retries + 1}
     failures: ALL,
     silentAbout: ["http429", "http500"],
   },
-  "claude-agent-acp": { cli: "claude-agent-acp", env: CLAUDE_ENV, failures: ["http401"] },
+  "claude-agent-acp": {
+    cli: "claude-agent-acp",
+    env: CLAUDE_ENV,
+    failures: ["http401"],
+    slow: ["http429", "http500"],
+  },
   "codex-acp": {
     cli: "codex-acp",
     env: () => ({ OPENAI_API_KEY: FAKE_KEY }),
@@ -198,6 +208,7 @@ max_attempts_per_step = ${retries + 1}
       ".codex/config.toml": `sandbox_mode = "danger-full-access"\n${CODEX_CONFIG(model)}`,
     }),
     failures: ["http401"],
+    slow: ["http429", "http500"],
   },
 } as const satisfies Record<string, RealSetup>;
 

@@ -15,6 +15,8 @@ export interface CommandOptions {
   readonly cwd?: string;
   /** Another program than this home's own. */
   readonly form?: ProgramForm;
+  /** A command that takes longer is killed. */
+  readonly deadlineMs?: number;
 }
 
 const DEADLINE_MS = 45_000;
@@ -79,7 +81,7 @@ export class TestHome implements AsyncDisposable {
   /** Runs a command to its end. */
   async drover(args: readonly string[], options: CommandOptions = {}): Promise<CommandOutcome> {
     const child = this.spawn(args, options);
-    const timer = setTimeout(() => child.kill("SIGKILL"), DEADLINE_MS);
+    const timer = setTimeout(() => child.kill("SIGKILL"), options.deadlineMs ?? DEADLINE_MS);
     try {
       if (options.stdin !== undefined) {
         const writer = child.stdin.getWriter();
