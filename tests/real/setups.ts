@@ -208,7 +208,8 @@ max_attempts_per_step = ${retries + 1}
       ".codex/config.toml": `sandbox_mode = "danger-full-access"\n${CODEX_CONFIG(model)}`,
     }),
     failures: ["http401"],
-    slow: ["http429", "http500"],
+    // Of a failure of the provider it says that demand is high, as it does of a limit.
+    slow: ["http429"],
   },
 } as const satisfies Record<string, RealSetup>;
 
