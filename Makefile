@@ -6,7 +6,7 @@ export DENO_TLS_CA_STORE
 # For `make demo AGENT=claude`.
 export AGENT
 
-TASKS := ok test test-real bench demo build map fmt lint check
+TASKS := ok test test-real bench demo build release map fmt lint check
 .PHONY: help $(TASKS)
 
 help:
@@ -15,7 +15,8 @@ help:
 	@echo 'make test-real  the tests against real agent CLIs, installed from npm into .tools, with a fake model on 127.0.0.1'
 	@echo 'make demo       one task from queue to result on this machine (AGENT=claude chooses the agent)'
 	@echo 'make bench      the measurements of BENCHMARKS.md'
-	@echo 'make build      dist/drover, the program as one executable for this machine'
+	@echo 'make build      dist/drover, the program as one executable for this machine (ARGS=--all: for each, dist/TARGET/drover)'
+	@echo 'make release    a signed release in dist/release, and on GitHub (ARGS=--dry-run: only the former)'
 	@echo 'make map        lib/README.md, from the first line of each file'
 	@echo 'make fmt        formats the sources'
 	@echo 'make lint       the lint rules, with our own about layers and effects'

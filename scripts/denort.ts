@@ -17,19 +17,22 @@ export type Toolchain =
   | { readonly kind: "local"; readonly deno: string; readonly denort: string };
 
 /**
- * A runtime named by `DENORT_BIN` wins; then the one that Deno downloads for itself; where it cannot be reached, one for
- * Linux on x86_64 that is good for trying drover out. Says on stderr when it has to use that. Throws when none fits.
+ * For the triple `target`. A runtime named by `DENORT_BIN` wins, for this machine's target; then the one that Deno
+ * downloads for itself; where it cannot be reached, one for Linux on x86_64 that is good for trying drover out. Says on
+ * stderr when it has to use that. Throws when none fits.
  */
-export async function findToolchain(): Promise<Toolchain> {
+export async function findToolchain(target: string = Deno.build.target): Promise<Toolchain> {
   const deno = Deno.execPath();
+  const host = target === Deno.build.target;
   const given = Deno.env.get("DENORT_BIN");
-  if (given) return { kind: "given", deno, denort: given };
-  const reason = await whyNotOwn();
+  if (given && host) return { kind: "given", deno, denort: given };
+  const reason = given ? "DENORT_BIN names one for this machine instead" : await whyNotOwn(target);
   if (reason === undefined) return { kind: "own", deno };
-  if (Deno.build.target !== "x86_64-unknown-linux-gnu") {
+  if (!host || target !== "x86_64-unknown-linux-gnu") {
     throw new Error(
-      `Cannot compile for ${Deno.build.target}: the runtime of Deno ${Deno.version.deno} cannot be fetched from ` +
-        `${DOWNLOADS} (${reason}). Run this with network access, or set DENORT_BIN to a denort of that version`,
+      `Cannot compile for ${target}: the runtime of Deno ${Deno.version.deno} cannot be fetched from ` +
+        `${DOWNLOADS} (${reason}). Run this with network access` +
+        (host ? ", or set DENORT_BIN to a denort of that version" : ", or on a machine of that kind"),
     );
   }
   console.error(
@@ -40,8 +43,8 @@ export async function findToolchain(): Promise<Toolchain> {
   return { kind: "local", deno: compiler, denort: await carvedRuntime() };
 }
 
-async function whyNotOwn(): Promise<string | undefined> {
-  const file = `denort-${Deno.build.target}.zip`;
+async function whyNotOwn(target: string): Promise<string | undefined> {
+  const file = `denort-${target}.zip`;
   const info = JSON.parse(await capture([Deno.execPath(), "info", "--json"], { cwd: ROOT })) as { denoDir: string };
   const cached = join(info.denoDir, "dl", "release", `v${Deno.version.deno}`, file);
   if (await Deno.stat(cached).then(() => true, () => false)) return undefined;

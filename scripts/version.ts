@@ -1,4 +1,4 @@
-/** Which version a build gets: the tag's on a clean tag, else the next release's with `-dev` and the commit. */
+/** Which version and time a build gets: the tag's version on a clean tag, else the next release's with `-dev` and the commit. */
 import { ROOT } from "./project.ts";
 import { tryCapture } from "./command.ts";
 
@@ -24,15 +24,30 @@ export function versionOf(declared: string, git: GitState | undefined): SourceVe
   return { version: `${declared}-dev+${git.commit}${dirty ? ".dirty" : ""}`, commit: git.commit };
 }
 
+/**
+ * Seconds since 1970 that stand in what is built instead of the time of day, so that the same commit gives the same bytes:
+ * `SOURCE_DATE_EPOCH`, or the commit's. 0 without git.
+ */
+export async function readSourceTime(): Promise<number> {
+  const given = Deno.env.get("SOURCE_DATE_EPOCH");
+  const seconds = given || (await readGit() && await askGit("log", "-1", "--format=%ct")) || "0";
+  if (!/^\d{1,11}$/.test(seconds)) {
+    throw new Error(`Reading SOURCE_DATE_EPOCH failed: it is no number of seconds, "${seconds}"`);
+  }
+  return Number(seconds);
+}
+
 /** Undefined without git, without a commit, and where the project only lies inside somebody else's repository. */
 export async function readGit(): Promise<GitState | undefined> {
-  // Without optional locks: a build must not disturb a git command that runs at the same time.
-  const git = (...args: string[]) =>
-    tryCapture(["git", ...args], { cwd: ROOT, env: { GIT_OPTIONAL_LOCKS: "0" }, timeoutMs: 10_000 });
-  if (await git("rev-parse", "--show-prefix") !== "") return undefined;
+  if (await askGit("rev-parse", "--show-prefix") !== "") return undefined;
   const [describe, commit] = await Promise.all([
-    git("describe", "--tags", "--always", "--dirty", "--match", "v[0-9]*"),
-    git("rev-parse", "--short=12", "HEAD"),
+    askGit("describe", "--tags", "--always", "--dirty", "--match", "v[0-9]*"),
+    askGit("rev-parse", "--short=12", "HEAD"),
   ]);
   return describe && commit ? { describe, commit } : undefined;
+}
+
+/** Without optional locks: a build must not disturb a git command that runs at the same time. */
+function askGit(...args: string[]): Promise<string | undefined> {
+  return tryCapture(["git", ...args], { cwd: ROOT, env: { GIT_OPTIONAL_LOCKS: "0" }, timeoutMs: 10_000 });
 }

@@ -3,6 +3,7 @@ import type { Settings } from "../core/config.ts";
 import { DroverError } from "../core/drover_error.ts";
 import type { Home } from "../core/home.ts";
 import { liveSettings } from "../core/live_settings.ts";
+import { MACHINE_POLICY_FILE } from "../core/machine_policy.ts";
 import { type FileInfo, type Host, HostError, type Logger } from "../core/ports.ts";
 import { type Credentials, readCredentials } from "./credentials.ts";
 import { readSettings } from "./settings.ts";
@@ -109,7 +110,7 @@ export class ConfigWatch {
   async #look(): Promise<string> {
     const { files } = this.#host;
     const looked = await Promise.all(
-      [this.#home.config, this.#home.credentials].map((path) =>
+      [this.#home.config, this.#home.credentials, MACHINE_POLICY_FILE].map((path) =>
         files.stat(path).then(markOf).catch((error) => {
           if (error instanceof HostError) return error.code;
           throw error;

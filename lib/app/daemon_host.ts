@@ -27,6 +27,7 @@ import { createOwnRecord } from "./own_record.ts";
 import { remoteView } from "./remote.ts";
 import { openRemote } from "./remote_connection.ts";
 import { SOCKET_NAME } from "./reach.ts";
+import { serverUpdates } from "./update_port.ts";
 import { createUpkeep } from "./upkeep.ts";
 import { checkWanted } from "./wanted.ts";
 
@@ -100,6 +101,9 @@ async function open(host: Host, home: Home, options: HolderOptions): Promise<Hol
   const upkeep = stack.use(createUpkeep(host, home, { settings, env: () => surroundings.env(), userApi }));
   const { handOff } = options;
   const reload = handOff && await reloadOptions(host, home, { settings, handOff });
+  const updates = mode === "daemon" && host.system.compiled
+    ? await serverUpdates(host, home, config.settings)
+    : undefined;
   const daemon = await storeOpened(() =>
     createEmbeddedDaemon(host, home, coordinator, {
       ...options,
@@ -110,6 +114,7 @@ async function open(host: Host, home: Home, options: HolderOptions): Promise<Hol
       config,
       remote,
       upkeep,
+      updates,
     })
   );
   stack.defer(() => daemon.close());

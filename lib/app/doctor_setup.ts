@@ -6,12 +6,14 @@ import type { SkipReason } from "../core/model.ts";
 import { type Env, type Host, HostError } from "../core/ports.ts";
 import { readConfigFile } from "./config_file.ts";
 import { openLoginPath } from "./login_path.ts";
+import { checkPolicy } from "./machine_policy.ts";
 import { NAME_THEM, withheldHere, withheldText } from "./secrets_view.ts";
 import { checkServer } from "./doctor_server.ts";
 import { type Check, count, type Finding, ok, problem, warning } from "./doctor_check.ts";
 
 /** Need the home's name only, and make nothing in it. */
 export const HOME_SETUP_CHECKS: readonly Check<{ readonly host: Host; readonly home: Home }>[] = [
+  ["policy", ({ host, home }) => checkPolicy(host, home)],
   ["settings", ({ host, home }) => checkSettings(host, home)],
   ["server", ({ host, home }) => checkServer(host, home)],
   ["log", ({ host, home }) => checkLog(host, home)],

@@ -12,6 +12,7 @@ import type { Runtime } from "../core/model.ts";
 import type { Env, Host } from "../core/ports.ts";
 import { createDaemon, type Daemon } from "../daemon/daemon.ts";
 import type { BinariesOptions } from "../daemon/daemon_contract.ts";
+import type { Updates } from "../daemon/pending_actions.ts";
 import type { ReloadOptions } from "../daemon/reload_runner.ts";
 import type { LookAtLogin } from "../daemon/runtime_pauses.ts";
 import type { Surroundings } from "../daemon/surroundings.ts";
@@ -36,6 +37,7 @@ export function createEmbeddedDaemon(
     config: ConfigWatch;
     remote: RemoteConnection | undefined;
     upkeep: Upkeep;
+    updates: Updates | undefined;
   },
 ): Daemon {
   const { clock, random, files, processes, fingerprints, system, logs } = host;
@@ -100,6 +102,7 @@ export function createEmbeddedDaemon(
       return discoverProfile(profile, { processes, files, env, selfCommand, uid, variables, signal });
     },
     ...(options.reload ? { reload: options.reload } : {}),
+    ...(options.updates ? { updates: options.updates } : {}),
     backendFor,
     surfaceOf: rowOf,
     sessionVariables: SESSION_VARIABLES,

@@ -8,6 +8,7 @@ import { serverUrlOf } from "../core/remote_settings.ts";
 import { setInConfigFile, unsetInConfigFile } from "./config_file.ts";
 import { readCredentials, removeCredentials, writeCredentials } from "./credentials.ts";
 import { tellDaemon } from "./live_config.ts";
+import { demandServerAllowed } from "./machine_policy.ts";
 import { askAccount, type ServerAccount } from "./server_account.ts";
 import { readSettings } from "./settings.ts";
 
@@ -53,6 +54,7 @@ export async function serverToUse(
       hint: "name it: drover login --server https://multica.example.com",
     });
   }
+  await demandServerAllowed(host, server);
   if (!isPrivate(server) && !insecure) {
     throw new DroverError("usage", `Cannot log in at ${server}: everybody on the way could read the token`, {
       hint: "use its https:// address, or --insecure in a network that you trust",
@@ -148,5 +150,6 @@ export async function requireLogin(
     throw new DroverError("login_needed", message, { hint: `drover login --server ${serverUrl}` });
   }
   const { server, token, expiresAt } = credentials;
+  await demandServerAllowed(host, server);
   return { server, token, expiresAt };
 }

@@ -27,6 +27,8 @@ export interface OwnBinaryOptions {
   readonly version: string;
   readonly intervalMs: number;
   readonly log: Logger;
+  /** Somebody else restarts this daemon for a new program, and decides when. */
+  readonly leftToOthers?: () => Promise<boolean>;
 }
 
 /** A change counts only once the new file has said its version: what cannot take over is not waited for. */
@@ -46,6 +48,7 @@ const SAID: { readonly [N in WatchNews]: string } = {
 const WAITS_FOR = {
   notify: "reload.self is notify: drover restart takes it",
   restart: "the daemon restarts for it when its tasks are done",
+  updater: "the updater restarts the daemon when its tasks are done",
 } as const;
 
 class OwnWatch implements OwnProgram {
@@ -57,6 +60,7 @@ class OwnWatch implements OwnProgram {
   #watch: Watch | undefined;
   #mark: FileMark | undefined;
   #refusedWhy = "";
+  #leftToOthers = false;
 
   constructor(ports: OwnBinaryPorts, options: OwnBinaryOptions) {
     this.#ports = ports;
@@ -66,13 +70,13 @@ class OwnWatch implements OwnProgram {
 
   changes(): readonly Change[] {
     const pending = this.#watch && confirmedChange(this.#watch);
-    if (!pending || pending.digest === this.#running) return [];
+    if (this.#leftToOthers || !pending || pending.digest === this.#running) return [];
     const since = this.#wall(pending.since);
     return [{ program: "drover", own: true, oldDigest: this.#running, newDigest: pending.digest, since }];
   }
 
   settling(): boolean {
-    return this.#watch !== undefined && unsettled(this.#watch);
+    return this.#watch !== undefined && !this.#leftToOthers && unsettled(this.#watch);
   }
 
   waits(): ReturnType<OwnProgram["waits"]> {
@@ -85,7 +89,7 @@ class OwnWatch implements OwnProgram {
       binary: this.#path,
       oldDigest: this.#running,
       newDigest: pending.digest,
-      why: pending.version === undefined ? unproven : WAITS_FOR[mode],
+      why: this.#leftToOthers ? WAITS_FOR.updater : pending.version === undefined ? unproven : WAITS_FOR[mode],
     };
   }
 
@@ -101,6 +105,7 @@ class OwnWatch implements OwnProgram {
           this.#begin();
         }
         await this.#look(signal);
+        this.#leftToOthers = await this.#options.leftToOthers?.() ?? false;
         waitMs = lookAgainMs(this.#watch!, intervalMs);
         onLooked();
       } catch (error) {

@@ -8,6 +8,7 @@ import type { ReloadPolicy } from "../core/reload_gate.ts";
 import type { HandOffPort, ReloadOptions } from "../daemon/reload_runner.ts";
 import { watchOwnBinary } from "./own_binary.ts";
 import { readReloadHistory } from "./reload_file.ts";
+import { livingUpdater } from "./updater_record.ts";
 
 export async function reloadOptions(
   host: Host,
@@ -25,5 +26,8 @@ export async function reloadOptions(
   const history = await readReloadHistory(host.files, home);
   const common = { policy, patienceMs, history, handOff };
   if (policy.own === "off") return common;
-  return { ...common, own: watchOwnBinary(host, { mode: policy.own, version: BUILD.version, intervalMs, log }) };
+  // Where an updater is at work, its policy decides on restarts, which a release can mend.
+  const leftToOthers = async () => await livingUpdater(host, home) !== undefined;
+  const watch = { mode: policy.own, version: BUILD.version, intervalMs, log, leftToOthers };
+  return { ...common, own: watchOwnBinary(host, watch) };
 }

@@ -9,6 +9,7 @@ import type { Hello } from "../wire/control.ts";
 import { readConfigFile, setInConfigFile, unsetInConfigFile } from "./config_file.ts";
 import { checkHome } from "./home_dir.ts";
 import { instancePorts } from "./instance.ts";
+import { demandRemoteAllowed } from "./machine_policy.ts";
 import type { RemoteLink, ServerView } from "./remote_link.ts";
 import { readSettings } from "./settings.ts";
 
@@ -53,6 +54,7 @@ export async function setRemote(
   enabled: boolean,
   restart: Pick<RestartOptions, "start" | "stop">,
 ): Promise<RemoteSet> {
+  if (enabled) await demandRemoteAllowed(host);
   // What would keep a daemon from starting is said before anything is stopped.
   const { serverUrl } = await readSettings(host, home);
   const running = await runningRemote(host, home);

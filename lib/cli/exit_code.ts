@@ -22,7 +22,10 @@ export const EXIT_CODES = {
   breaker: { code: 10, meaning: "the daemon failed to start too often; it is not tried again for a while" },
   home: { code: 11, meaning: "the home or a store in it cannot be used" },
   unknown: { code: 12, meaning: "no such task, agent or runtime" },
-  conflict: { code: 13, meaning: "the task, conversation or runtime is in a state that does not allow this" },
+  conflict: {
+    code: 13,
+    meaning: "the task, conversation or runtime is in a state that does not allow this; `update`: refused",
+  },
   login: { code: 14, meaning: "not logged in at the server, or not any more" },
   server: { code: 15, meaning: "the server cannot be reached, or is none" },
   taskFailed: { code: 20, meaning: "`run`, `tasks follow`: the task failed" },
@@ -72,6 +75,10 @@ const BY_ERROR: Record<ErrorCode, ExitCodeRow> = {
   daemon_failed: EXIT_CODES.unexpected,
   service_failed: EXIT_CODES.unexpected,
   checkout_failed: EXIT_CODES.unexpected,
+  not_installed: EXIT_CODES.conflict,
+  policy_refused: EXIT_CODES.conflict,
+  update_failed: EXIT_CODES.unexpected,
+  update_refused: EXIT_CODES.conflict,
   internal: EXIT_CODES.unexpected,
 };
 

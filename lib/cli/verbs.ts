@@ -186,6 +186,23 @@ export const VERBS: Readonly<Record<string, Verb>> = {
     summary: "print the version, and the running daemon's",
     load: async () => (await import("./commands/version.ts")).version,
   },
+  "update": {
+    summary: "replace drover by a newer release, which is taken back when it does not run",
+    load: async () => (await import("./commands/update.ts")).update,
+  },
+  "uninstall": {
+    summary: "remove drover from this machine; your tasks and settings stay, unless --purge",
+    load: async () => (await import("./commands/uninstall.ts")).uninstall,
+  },
+  "bootstrap": {
+    summary: "make a machine ready: daemon and updater run, and one JSON object says how they are",
+    load: async () => (await import("./commands/bootstrap.ts")).bootstrap,
+  },
+  "__updater": {
+    summary: "the updater",
+    hidden: true,
+    load: async () => (await import("./commands/updater.ts")).updater,
+  },
   "__demo-agent": {
     summary: "the demo agent",
     hidden: true,

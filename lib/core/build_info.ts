@@ -9,7 +9,9 @@ export interface BuildInfo {
   readonly target: string;
   /** True for an executable over a runtime that is not the compiler's own: for trying drover out, not for passing on. */
   readonly local: boolean;
+  /** Address below which releases lie (`lib/core/release.ts`); empty when none was named at build. */
+  readonly releases: string;
 }
 
 /** `scripts/build.ts` puts its own values in the place of this module. */
-export const BUILD: BuildInfo = { version: "0.1.0-dev", commit: "", target: "", local: false };
+export const BUILD: BuildInfo = { version: "0.1.0-dev", commit: "", target: "", local: false, releases: "" };

@@ -3,12 +3,13 @@ import type { ReloadMode } from "./reload_gate.ts";
 import { formatLimits, parseLimits } from "./claim_budget.ts";
 import { CLAIM_SETTINGS, type ClaimSettings } from "./claim_settings.ts";
 import { REMOTE_SETTINGS, type RemoteSettings } from "./remote_settings.ts";
+import { UPDATE_SETTINGS, type UpdateSettings } from "./update_settings.ts";
 import { UPKEEP_SETTINGS, type UpkeepSettings } from "./upkeep_settings.ts";
 import { durationOf, formatDuration, integer, namesOf, type Row, trueOrFalse } from "./setting_values.ts";
 
 export { formatDuration, parseDuration } from "./setting_values.ts";
 
-export interface Settings extends RemoteSettings, ClaimSettings, UpkeepSettings {
+export interface Settings extends RemoteSettings, ClaimSettings, UpkeepSettings, UpdateSettings {
   /** How many tasks run at once. */
   readonly maxConcurrentTasks: number;
   /** Wall-clock limit of a task in ms. */
@@ -160,6 +161,7 @@ export const SETTINGS: Table = {
   ...REMOTE_SETTINGS,
   ...CLAIM_SETTINGS,
   ...UPKEEP_SETTINGS,
+  ...UPDATE_SETTINGS,
   reloadBinaries: {
     key: "reload.binaries",
     variable: "DROVER_RELOAD_BINARIES",

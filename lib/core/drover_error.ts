@@ -36,6 +36,10 @@ export type ErrorCode =
   | "service_failed"
   | "checkout_failed"
   | "platform_unsupported"
+  | "not_installed"
+  | "policy_refused"
+  | "update_failed"
+  | "update_refused"
   | "internal";
 
 /** Codes of what may well be over in a moment: the same command again is a sensible thing to do. */

@@ -48,6 +48,13 @@ export interface Home {
   readonly fullExplained: string;
   /** What the login shell last said its PATH is. */
   readonly loginPath: string;
+  /** Holding it is being the updater of this home. Never deleted. */
+  readonly updaterLock: string;
+  /** What the updater says of itself. */
+  readonly updater: string;
+  readonly updaterLog: string;
+  /** What it prints beside its log. */
+  readonly updaterOut: string;
 }
 
 /** `DROVER_HOME`, else `~/.drover`. `undefined` when neither it nor `HOME` is an absolute path. */
@@ -87,6 +94,10 @@ export function homeLayout(root: string): Home {
     bin: at("bin"),
     fullExplained: at("full_explained.json"),
     loginPath: at("login_path.json"),
+    updaterLock: at("updater.lock"),
+    updater: at("updater.json"),
+    updaterLog: at("logs/updater.log"),
+    updaterOut: at("logs/updater.out"),
   };
 }
 

@@ -143,6 +143,13 @@ export interface Files {
   overwrite(path: string, bytes: Uint8Array): Promise<void>;
   /** Appends, creating the file with mode 0600. */
   append(path: string, text: string): Promise<void>;
+  /**
+   * Writes what comes to the end of a file, made with mode 0600 where there is none, and syncs it; the bytes written. What
+   * came before a failure stays, and what the source throws is passed on.
+   */
+  appendStream(path: string, source: AsyncIterable<Uint8Array>, options?: { signal?: AbortSignal }): Promise<number>;
+  /** The text of a link; `undefined` where there is no link. */
+  readLink(path: string): Promise<string | undefined>;
   /** Creates the directory and its parents with mode 0700. No error when it is there. */
   makeDirectory(path: string): Promise<void>;
   /** Within one file system; replaces what has the new name. */
@@ -328,11 +335,25 @@ export interface ServiceNotices {
   send(text: string): void;
 }
 
+export interface ReplaceRequest {
+  /** Absolute. */
+  readonly executable: string;
+  /** From the name of the program on. */
+  readonly argv: readonly string[];
+  /** The whole environment. */
+  readonly env: Env;
+}
+
 export interface Host {
   readonly clock: Clock;
   readonly random: Random;
   readonly processes: Processes;
   readonly launcher: Launcher;
+  /**
+   * This very process becomes another program: same pid, same start time, nothing of ours left. It only ever returns where
+   * that was refused, and says why.
+   */
+  readonly becomeProgram: (request: ReplaceRequest) => string;
   readonly files: Files;
   readonly fingerprints: Fingerprints;
   readonly locks: Locks;

@@ -14,6 +14,8 @@ export function createFiles(): Files {
     writeAtomic: (path, text, options = {}) => effect("write", path, () => writeAtomic(path, text, options)),
     overwrite: (path, bytes) => effect("write", path, () => overwrite(path, bytes)),
     append: (path, text) => effect("append to", path, () => append(path, text)),
+    appendStream,
+    readLink: (path) => effect("read the link", path, () => readLinkIfThere(path)),
     makeDirectory: (path) =>
       effect("create directory", path, () => Deno.mkdir(path, { recursive: true, mode: PRIVATE_DIRECTORY })),
     rename: (from, to) => effect("rename", from, () => Deno.rename(from, to)),
@@ -66,6 +68,30 @@ async function writeAtomic(
 async function append(path: string, text: string): Promise<void> {
   using file = await Deno.open(path, { append: true, create: true, mode: PRIVATE_FILE });
   await writeAll(file, text);
+}
+
+/** What the source throws is its own, and not a file's that cannot be written. */
+async function appendStream(
+  path: string,
+  source: AsyncIterable<Uint8Array>,
+  { signal }: { signal?: AbortSignal } = {},
+): Promise<number> {
+  using file = await effect("write", path, () => Deno.open(path, { append: true, create: true, mode: PRIVATE_FILE }));
+  let written = 0;
+  for await (const chunk of source) {
+    signal?.throwIfAborted();
+    await effect("write", path, () => writeAll(file, chunk));
+    written += chunk.length;
+  }
+  await effect("write", path, () => file.sync());
+  return written;
+}
+
+async function readLinkIfThere(path: string): Promise<string | undefined> {
+  const info = await Deno.lstat(path).catch((error) => {
+    if (hostErrorCode(error) !== "not-found") throw error;
+  });
+  return info?.isSymlink ? await Deno.readLink(path) : undefined;
 }
 
 async function overwrite(path: string, bytes: Uint8Array): Promise<void> {

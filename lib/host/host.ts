@@ -1,6 +1,7 @@
 /** The real machine as one object: every port with its only implementation. */
 import type { Env, Host } from "../core/ports.ts";
 import { createClock } from "./clock.ts";
+import { becomeProgram } from "./exec.ts";
 import { createFiles } from "./files.ts";
 import { createFingerprints } from "./fingerprint.ts";
 import { createIdentity } from "./identity.ts";
@@ -44,6 +45,7 @@ export function createHost(): Host {
     random: createRandom(),
     processes: createProcesses({ clock }),
     launcher: createLauncher(identityOf),
+    becomeProgram,
     files: createFiles(),
     fingerprints: createFingerprints(),
     locks: createLocks(clock),

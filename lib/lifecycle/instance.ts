@@ -2,6 +2,7 @@
 import { stepBreaker } from "../core/breaker.ts";
 import { compareBuilds, decide } from "../core/handshake.ts";
 import type { Home } from "../core/home.ts";
+import type { StartReason } from "../core/launch.ts";
 import { CONTROL_PROTOCOL, type Hello } from "../wire/control.ts";
 import { readLifecycle, updateLifecycle } from "./lifecycle_file.ts";
 import { launchOf, stopForRestart } from "./kept_launch.ts";
@@ -123,6 +124,8 @@ export interface RestartOptions {
   readonly withCurrentEnv?: boolean;
   /** Done while no daemon runs: what the next one is to find and the old one was not to. Must not throw. */
   readonly whenStopped?: () => Promise<void>;
+  /** For the record; `user` when absent. */
+  readonly reason?: StartReason;
 }
 
 /**
@@ -193,7 +196,8 @@ async function restartHeld(ports: InstancePorts, home: Home, options: RestartOpt
   await ports.preflight();
   const kept = await launchOf(ports, home);
   const env = options.withCurrentEnv ? ports.env : kept.env;
-  const { status } = await stopForRestart(ports, home, { kept, stop: options.stop, reason: "user" });
+  const { reason = "user" } = options;
+  const { status } = await stopForRestart(ports, home, { kept, stop: options.stop, reason });
   await options.whenStopped?.();
   const hello = await launchHeld(ports, home, {
     args: kept.args,
@@ -201,7 +205,7 @@ async function restartHeld(ports: InstancePorts, home: Home, options: RestartOpt
     timeoutMs: options.start.timeoutMs,
     // Somebody asked for it by name: what failed before is not held against it.
     force: true,
-    reason: "user",
+    reason,
     by: "restart",
   });
   return {

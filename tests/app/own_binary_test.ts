@@ -8,6 +8,8 @@ const GOOD = `#!/bin/sh\necho '{"version":"2.0.0"}'\n`;
 
 class World implements AsyncDisposable {
   looks = 0;
+  /** Whether an updater is at work. */
+  updater = false;
   readonly at: (name: string) => string;
   readonly own;
   readonly #clock;
@@ -22,7 +24,8 @@ class World implements AsyncDisposable {
     this.#clock = clock;
     const ports = { ...host, system: { ...host.system, image: this.at("image") } };
     const log = host.logs.getLogger("reload");
-    this.own = watchOwnBinary(ports, { mode: "restart", version: "1.0.0", intervalMs: 30_000, log });
+    const leftToOthers = () => Promise.resolve(this.updater);
+    this.own = watchOwnBinary(ports, { mode: "restart", version: "1.0.0", intervalMs: 30_000, log, leftToOthers });
     this.#running = this.own.run(this.#ending.signal, () => this.looks++);
   }
 
@@ -116,4 +119,14 @@ Deno.test("an own binary that is gone or without its mode is being replaced, for
     await world.put(GOOD);
     await world.sees(true, "another in its place");
   }
+});
+
+Deno.test("an own binary that an updater has replaced is shown, and is no change until that updater is gone", async () => {
+  await using world = await World.create();
+  world.updater = true;
+  await world.put(GOOD);
+  await world.sees(false, "left to the updater");
+  assertStringIncludes(world.own.waits()?.why ?? "", "the updater");
+  world.updater = false;
+  await world.sees(true, "nobody else would do it", 2);
 });

@@ -9,7 +9,8 @@ import { createRandom } from "../../lib/host/random.ts";
 import { type KeptLog, keptLog } from "../daemon/kept_log.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 
-export interface TestHost extends Omit<Host, "inspector" | "launcher" | "locks" | "network" | "signals" | "terminal"> {
+export interface TestHost
+  extends Omit<Host, "becomeProgram" | "inspector" | "launcher" | "locks" | "network" | "signals" | "terminal"> {
   readonly clock: FakeClock;
   readonly log: KeptLog;
   /** The same for whoever asks for a whole host and uses only the above. */

@@ -202,6 +202,8 @@ export class Machine {
       readBytes: nobodyDoes,
       readRange: nobodyDoes,
       overwrite: nobodyDoes,
+      appendStream: nobodyDoes,
+      readLink: nobodyDoes,
       symlink: nobodyDoes,
       setModified: nobodyDoes,
       append: (path, text) => effect("append to", path, () => write(path, (files.get(path) ?? "") + text)),

@@ -32,5 +32,5 @@ Deno.test("versionOf() orders a build between releases after the last and before
 });
 
 Deno.test("BUILD calls a program run from source the next release's development version", () => {
-  assertEquals(BUILD, { version: `${config.version}-dev`, commit: "", target: "", local: false });
+  assertEquals(BUILD, { version: `${config.version}-dev`, commit: "", target: "", local: false, releases: "" });
 });

@@ -1,6 +1,7 @@
 /** `drover enable remote` and `drover disable remote`: whether the daemon takes work from the configured server, and of whom. */
 import { type ConsentPlan, planConsent, recordConsent, withdrawConsent } from "../../app/consent.ts";
 import { refuseInsideTask } from "../../app/login.ts";
+import { demandRemoteAllowed } from "../../app/machine_policy.ts";
 import { tellDaemon } from "../../app/live_config.ts";
 import { type RemoteSet, setRemote } from "../../app/remote.ts";
 import { readSettings } from "../../app/settings.ts";
@@ -64,6 +65,7 @@ Sets remote.enabled in config.json; which workspaces were watched is kept for th
 async function enable(context: CommandContext): Promise<number> {
   const { host, args } = context;
   refuseInsideTask(host.system);
+  await demandRemoteAllowed(host);
   const home = context.home();
   const policy = policyOf(args.values.policy);
   const plan = await planConsent(host, home, { workspaces: args.lists.workspace ?? [], policy });

@@ -3,6 +3,7 @@ import type { ConfigView } from "../../app/config_watch.ts";
 import type { HealthPort } from "../../app/health.ts";
 import { checkHome } from "../../app/home_dir.ts";
 import { instancePorts } from "../../app/instance.ts";
+import { updateRows, type UpdateView } from "../update_text.ts";
 import { type BreakerPosition, breakerPosition } from "../../core/breaker.ts";
 import { BUILD } from "../../core/build_info.ts";
 import { type HomeState, stateOf } from "../../core/handshake.ts";
@@ -35,7 +36,7 @@ export const status: Command = {
       const raw = await look.control.status().catch((error) => {
         if (!wentAway(error) || tries === TRIES) throw error;
       });
-      if (raw) return await showRunning(context, { state, raw });
+      if (raw) return await showRunning(context, { state, raw, update: await updateOf(context, home) });
     }
   },
 };
@@ -80,17 +81,25 @@ interface StatusView {
   readonly healthPort?: HealthPort;
 }
 
+/** Loaded here, as only what the installer made has any. */
+async function updateOf({ host }: CommandContext, home: Home): Promise<UpdateView | undefined> {
+  if (!host.system.compiled) return undefined;
+  const { updateView } = await import("../../app/update_view.ts");
+  return await updateView(host, home);
+}
+
 function showRunning(
   { host, home, output }: CommandContext,
-  seen: { state: HomeState; raw: Record<string, unknown> },
+  seen: { state: HomeState; raw: Record<string, unknown>; update: UpdateView | undefined },
 ): Promise<number> {
-  const { raw } = seen;
+  const { raw, update } = seen;
   const view = raw as unknown as StatusView;
   const uptimeMs = host.clock.now() - view.startedAt;
   const degraded = view.outbox.degraded || view.connections.some(({ state }) => state !== "connected");
   const state = seen.state === "running" && degraded ? "degraded" : seen.state;
   const { root, logFile } = home();
-  output.result({ ...raw, state, uptimeMs, cliVersion: BUILD.version, home: root, log: logFile }, () => {
+  const about = { cliVersion: BUILD.version, home: root, log: logFile, update: update ?? null };
+  output.result({ ...raw, state, uptimeMs, ...about }, () => {
     const connections = view.connections.map(({ name, state, why, runtimes }) => {
       const agents = runtimes.map((one) => agentText(one, host.clock.now())).join(", ") || "no agents";
       return [name, state === "connected" ? agents : `${state}: ${why}`];
@@ -117,6 +126,7 @@ function showRunning(
       ...remoteRows(view.remote, (at) => since(host.clock.now() - at)),
       ...configRows(view.config),
       ...healthRows(view.healthPort),
+      ...updateRows(update, (at) => since(host.clock.now() - at)),
       ["home", root],
       ["log", logFile],
     ];
@@ -190,7 +200,7 @@ async function showSilent(
   if (position.kind !== "closed") text.push("(its last starts failed)");
   const live = look.observation.record.kind === "live" ? look.record?.pid : undefined;
   const rest = { pid: live, desired, operation, breaker: position, paused };
-  return showAbsent(context, home, { state, text: text.join(" "), ...rest });
+  return showAbsent(context, home, { state, text: text.join(" "), ...rest, update: await updateOf(context, home) });
 }
 
 /** Said to daemons that are not there yet. */
@@ -208,16 +218,23 @@ interface Absence {
   readonly operation?: Operation | null;
   readonly breaker?: BreakerPosition;
   readonly paused?: PauseView | null;
+  readonly update?: UpdateView;
 }
 
-function showAbsent({ output }: CommandContext, home: Home, absence: Absence): number {
+function showAbsent({ host, output }: CommandContext, home: Home, absence: Absence): number {
   const { state, text, pid = null, desired = null, operation = null, paused = null } = absence;
   const { breaker = { kind: "closed" } } = absence;
   const { root, logFile } = home;
   output.result(
-    { state, pid, cliVersion: BUILD.version, home: root, log: logFile, desired, operation, breaker, paused },
+    {
+      ...{ state, pid, cliVersion: BUILD.version, home: root, log: logFile, desired, operation, breaker, paused },
+      update: absence.update ?? null,
+    },
     () => {
       output.line(`${paint.bold(state)}: ${text}`);
+      for (const [name, value] of updateRows(absence.update, (at) => since(host.clock.now() - at))) {
+        output.line(`${name}: ${value}`);
+      }
       output.line(`home: ${root}`);
     },
   );

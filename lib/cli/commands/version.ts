@@ -3,9 +3,21 @@ import type { DaemonVersion } from "../../app/daemon_version.ts";
 import { BUILD } from "../../core/build_info.ts";
 import { DroverError } from "../../core/drover_error.ts";
 import { claimedVersion } from "../../core/launch.ts";
+import { RELEASE_KEYS } from "../../core/release_keys.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { EXIT_CODES } from "../exit_code.ts";
 import { paint } from "../output.ts";
+
+/** No key is known whose releases it could accept. */
+const UNSIGNED = RELEASE_KEYS.length === 0;
+
+/** By whether it is local, and whether it is unsigned. */
+const BUILDS = {
+  "true-true": "unsigned local build",
+  "true-false": "local build",
+  "false-true": "unsigned build",
+  "false-false": "release build",
+} as const;
 
 export const version: Command = {
   name: "version",
@@ -23,10 +35,11 @@ export const version: Command = {
       runtime: `deno ${system.denoVersion}`,
       compiled: system.compiled,
       localBuild: BUILD.local,
+      unsignedBuild: UNSIGNED,
       daemon: daemon ?? null,
       daemonUnknown: unknown ?? null,
     }, () => {
-      const kind = system.compiled ? BUILD.local ? "local build" : "release build" : "from source";
+      const kind = system.compiled ? BUILDS[`${BUILD.local}-${UNSIGNED}`] : "from source";
       output.line(`drover ${own} (${target}, deno ${system.denoVersion}, ${kind})`);
       if (daemon) output.line(described(daemon, own));
       if (unknown) output.line(paint.yellow(`daemon: not known. ${unknown}`));
