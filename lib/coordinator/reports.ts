@@ -1,7 +1,7 @@
 /** What a daemon tells about a run besides its moves: messages, usage, the session, progress, and the end of a cancelled one. */
 import type * as z from "zod/mini";
 import type { CancelAckRequest, WireMessage, WireUsage } from "../wire/payloads.ts";
-import { type Deps, inTransaction } from "./deps.ts";
+import { inTransaction, type Shared } from "./deps.ts";
 import { mayHappen } from "./sql.ts";
 
 /** Once per (task, seq): a batch of unknown fate may be sent again. */
@@ -32,7 +32,7 @@ WHERE id = :id AND ${mayHappen("cancel-ack")}`;
 
 /** All of the batch or none, in any state of the task: the last words of a cancelled run come after its end. */
 export async function addMessages(
-  deps: Deps,
+  deps: Shared,
   taskId: string,
   { messages }: { messages: readonly WireMessage[] },
 ): Promise<void> {
@@ -55,7 +55,7 @@ export async function addMessages(
 }
 
 export async function putUsage(
-  deps: Deps,
+  deps: Shared,
   taskId: string,
   { usage }: { usage: readonly WireUsage[] },
 ): Promise<void> {
@@ -77,7 +77,7 @@ export async function putUsage(
 
 /** So that a crash can resume. Too late is no error. */
 export async function pinSession(
-  deps: Deps,
+  deps: Shared,
   taskId: string,
   pin: { sessionId: string; workDir: string },
 ): Promise<void> {
@@ -87,7 +87,7 @@ export async function pinSession(
 
 /** The agent of a cancelled task has stopped. Fills what is still empty. */
 export async function acknowledgeCancel(
-  deps: Deps,
+  deps: Shared,
   taskId: string,
   { ack }: { ack: z.infer<typeof CancelAckRequest> },
 ): Promise<void> {

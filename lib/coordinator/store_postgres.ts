@@ -80,7 +80,8 @@ async function execute(connection: postgres.ISql, sql: string, params: SqlParams
   const values = names.map((name) => {
     const value = params[name];
     if (value === undefined) throw new Error(`Running a statement failed: it has no value for :${name}`);
-    return value;
+    // It knows no text with a NUL in it; what is looked for with one is not there.
+    return typeof value === "string" ? value.replaceAll("\0", "\ufffd") : value;
   });
   return await connection.unsafe(text, values, { prepare: true, simple: false } as postgres.UnsafeQueryOptions);
 }

@@ -1,0 +1,113 @@
+/** Hostile calls of every route with a good token: each is answered, none is an error of ours, and the next good call is served. */
+import { assert, assertEquals } from "@std/assert";
+import { callOf, TABLE } from "./access_table.ts";
+import { AccessWorld } from "./access_world.ts";
+import { randomFrom, seedOfRun } from "../core/seed.ts";
+import { isLong } from "../support/length.ts";
+import { Fuzz } from "../wire/fuzz_values.ts";
+import { SILENT } from "./world.ts";
+
+/** Of each route. */
+const CALLS = isLong() ? 1000 : 40;
+const PATIENCE_MS = 20_000;
+
+/** What nobody may have added to, whatever was sent. */
+function inherited(): string {
+  return JSON.stringify([Object.getOwnPropertyNames(Object.prototype), Object.getOwnPropertyNames(Array.prototype)]);
+}
+
+/** What the call of a route looks like when nothing in it can be relied on. */
+function hostile(w: AccessWorld, fuzz: Fuzz, route: string): Request {
+  const { method, path, body = {} } = callOf(w, route);
+  const [plain = ""] = path.split("?");
+  const spoiled = plain.split("/").map((part, n) => n < 3 ? part : fuzz.segment(part)).join("/");
+  return new Request(`http://coordinator${spoiled}${fuzz.query()}`, {
+    method,
+    headers: { ...latin(fuzz.headers()), authorization: w.header("the user") ?? "" },
+    ...(method === "GET" ? {} : { body: fuzz.body(body) }),
+  });
+}
+
+function latin(headers: Record<string, string>): Record<string, string> {
+  return Object.fromEntries(Object.entries(headers).filter(([, value]) => /^[\x20-\xff]*$/.test(value)));
+}
+
+for (const route of Object.keys(TABLE)) {
+  Deno.test(`${route}: whatever is sent is answered, and never with an error of ours`, async () => {
+    const seed = seedOfRun();
+    const fuzz = new Fuzz(randomFrom(seed));
+    const errors: unknown[] = [];
+    const log = { ...SILENT, error: (text: string, fields?: unknown) => void errors.push([text, fields]) };
+    await using w = await AccessWorld.create(log);
+    const before = inherited();
+    for (let n = 0; n < CALLS; n++) {
+      const request = hostile(w, fuzz, route);
+      const shown = `seed ${seed}, call ${n}: ${request.method} ${request.url.slice(0, 200)}`;
+      const text = (await request.clone().text()).slice(0, 2_000);
+      let timer;
+      const late = new Promise<never>((_, reject) => {
+        timer = setTimeout(() => reject(new Error(`${shown} was not answered: ${text}`)), PATIENCE_MS);
+      });
+      const response = await Promise.race([w.fetch(request), late]);
+      clearTimeout(timer);
+      const answer = response.body && route.endsWith("/follow") && response.ok ? "" : await response.text();
+      if (response.body && !response.bodyUsed) await response.body.cancel();
+      assert(response.status < 500, `${shown}\n${text}\n-> ${response.status} ${answer}`);
+      if (response.status >= 400) assertEquals(typeof JSON.parse(answer).error !== "undefined", true, answer);
+      assertEquals(errors, [], `${shown} was logged as an error: ${text}`);
+    }
+    assertEquals(inherited(), before, `seed ${seed}: something was put into all objects`);
+    const still = await w.fetch(
+      new Request("http://coordinator/api/workspaces", { headers: { authorization: w.header("the user") ?? "" } }),
+    );
+    assertEquals((await still.json()).length, 1, "the next good call is served");
+  });
+}
+
+Deno.test("A NUL in an address is the name of nothing", async () => {
+  await using w = await AccessWorld.create();
+  const headers = { authorization: w.header("the user") ?? "", "content-type": "application/json" };
+  const send = async (route: string, body?: string) => {
+    const [method = "", path] = route.split(" ");
+    const response = await w.fetch(new Request(`http://coordinator${path}`, { method, headers, body }));
+    await response.body?.cancel();
+    return response.status;
+  };
+  assertEquals(await send("DELETE /v1/runtime-profiles/%00"), 404);
+  assertEquals(await send("GET /v1/tasks/%00abc"), 404);
+  assertEquals(await send(`GET /api/runtimes/${w.runtime}/models/a%00`), 404);
+  assertEquals(await send(`DELETE /api/workspaces/${w.home}/runtime-profiles/mi%00ne`), 404);
+  assertEquals(await send("PATCH /v1/runtime-profiles/mine%00", '{"enabled":false}'), 404);
+});
+
+Deno.test("A body that is too large is refused, by what it says of itself and by what it is", async () => {
+  await using w = await AccessWorld.create();
+  const send = async (path: string, body: BodyInit, length?: number) => {
+    const headers = {
+      authorization: w.header("the user") ?? "",
+      ...(length === undefined ? {} : { "content-length": String(length) }),
+    };
+    const response = await w.fetch(new Request(`http://coordinator${path}`, { method: "POST", headers, body }));
+    return [response.status, JSON.stringify(await response.json())] as const;
+  };
+  let pulled = 0;
+  const endless = () =>
+    new ReadableStream<Uint8Array>({
+      pull(controller) {
+        pulled++;
+        controller.enqueue(new Uint8Array(1024 * 1024).fill(32));
+      },
+    });
+  for (const path of ["/api/daemon/register", `/api/daemon/tasks/${w.task}/messages`, "/v1/tasks", "/api/issues"]) {
+    const [said, text] = await send(path, "{}", 64 * 1024 * 1024);
+    assertEquals([said, text.includes("too large")], [413, true], path);
+    pulled = 0;
+    assertEquals((await send(path, endless()))[0], 413, path);
+    assert(pulled < 40, `${pulled} MiB were read`);
+  }
+  const gc = `/api/daemon/workspaces/${w.home}/issues/gc-check`;
+  assertEquals((await send(gc, JSON.stringify({ issue_ids: ["x".repeat(65 * 1024)] })))[0], 413);
+  assertEquals((await send(gc, JSON.stringify({ issue_ids: ["x".repeat(60 * 1024)] })))[0], 200);
+  // The agent has stopped, whatever the daemon says about it besides.
+  assertEquals((await send(`/api/daemon/tasks/${w.task}/cancel-ack`, "{}", 64 * 1024 * 1024))[0], 200);
+});
