@@ -148,7 +148,7 @@ export async function answerTo(
       ...(method === "GET" || method === "HEAD" ? {} : { body: JSON.stringify(body ?? {}) }),
     }),
   );
-  if (response.headers.get("content-type")?.startsWith("application/json")) {
+  if (method !== "HEAD" && response.headers.get("content-type")?.startsWith("application/json")) {
     return { status: response.status, body: await response.json() };
   }
   await response.body?.cancel();
