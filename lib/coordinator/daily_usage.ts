@@ -17,6 +17,8 @@ SELECT date, runtime_id, device_name, u.provider AS provider, model, input_token
 FROM daily_usage u JOIN runtimes r ON r.id = u.runtime_id WHERE workspace_id = :workspace AND date >= :since
 ORDER BY date DESC, device_name, u.provider, model LIMIT :limit`;
 
+/** Longer ones are cut, so that the tokens count all the same. */
+const NAME_LENGTH = 200;
 const DAYS = 7;
 const DAY_MS = 86_400_000;
 const MAX_ROWS = 10_000;
@@ -26,7 +28,7 @@ export async function putDailyUsage(deps: Deps, runtime: string, entries: readon
   await inTransaction(deps, async (deps) => {
     for (const { date, provider, model, ...tokens } of entries) {
       await deps.store.run(PUT, {
-        ...{ runtime, date, provider, model },
+        ...{ runtime, date, provider: provider.slice(0, NAME_LENGTH), model: model.slice(0, NAME_LENGTH) },
         input: tokens.input_tokens,
         output: tokens.output_tokens,
         cacheRead: tokens.cache_read_tokens,

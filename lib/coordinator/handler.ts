@@ -36,6 +36,8 @@ import { listWorkspaces, wireUser } from "./workspaces.ts";
 export type Authenticate = (token: string) => Promise<Caller | undefined>;
 
 const PENDING = `SELECT * FROM tasks WHERE runtime_id = :runtime AND ${isPending()} ORDER BY created_at, rowid`;
+/** What rows are found by; an index of PostgreSQL takes no more than some kilobytes. */
+const NAME_LENGTH = 200;
 /** SHA-256 of nothing: the version of an empty list of repositories. */
 const NO_REPOS = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
@@ -133,6 +135,8 @@ function addRuntimeRoutes(routes: Routes, capabilities: readonly string[]): void
     if (request.runtimes.length + request.failed_profiles.length === 0) {
       throw new Refusal(400, "at least one runtime or failed profile is required");
     }
+    const named = [request.daemon_id, ...request.runtimes.map(({ type }) => type)];
+    if (named.some((name) => name.length > NAME_LENGTH)) throw new Refusal(400, "daemon_id or type is too long");
     const deps = enterWorkspace(workspace);
     refuseOtherDaemon(caller, request.daemon_id);
     const registered = await registerRuntimes(deps, {

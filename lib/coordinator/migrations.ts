@@ -1,6 +1,13 @@
 /** The schema for SQLite as numbered steps: the file's `user_version` is how many have been applied. Steps are only ever added, here and for PostgreSQL. */
 
 /**
+ * The oldest schema whose programs can work with what these steps make: a release that is taken back leaves its database to
+ * the one before. Such a step only adds tables, and columns with a default. One that does more raises this to its own number.
+ */
+export const READABLE_BY = 6;
+export const READABLE_KEY = "readable_by";
+
+/**
  * A step that has been released is never edited, so it spells out what it needs instead of importing it. Times are ms
  * since 1970. Partial indexes keep the hot questions (what is next, what is in flight) as small as their
  * answer, whatever the length of the history; a query uses one only if it repeats the index's condition literally.

@@ -4,6 +4,9 @@ import type { CancelAckRequest, WireMessage, WireUsage } from "../wire/payloads.
 import { inTransaction, type Shared } from "./deps.ts";
 import { mayHappen } from "./sql.ts";
 
+/** Of a provider or model; longer ones are cut, so that the tokens count all the same. */
+const NAME_LENGTH = 200;
+
 /** Once per (task, seq): a batch of unknown fate may be sent again. */
 const ADD_MESSAGE = `
 INSERT INTO messages (task_id, seq, type, tool, content, input, output, call_id, created_at)
@@ -63,8 +66,8 @@ export async function putUsage(
     for (const entry of usage) {
       await deps.store.run(PUT_USAGE, {
         task: taskId,
-        provider: entry.provider || null,
-        model: entry.model,
+        provider: entry.provider.slice(0, NAME_LENGTH) || null,
+        model: entry.model.slice(0, NAME_LENGTH),
         input: entry.input_tokens,
         output: entry.output_tokens,
         cacheRead: entry.cache_read_tokens,
