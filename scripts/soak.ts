@@ -1,12 +1,28 @@
-/** A long trial of the life cycle on this machine: stop and start in a loop, concurrent verbs, random campaigns, fresh seeds of the model check. */
+/** A long trial on this machine: the long tests in full, stop and start in a loop, concurrent verbs, random campaigns, fresh seeds of the model check. */
 import { assertEquals } from "@std/assert";
 import { randomFrom } from "../tests/core/seed.ts";
 import { runSeed } from "../tests/lifecycle/sim_scenario.ts";
 import { eventually, TestHome } from "../tests/support/drover.ts";
+import { LONG_VARIABLE } from "../tests/support/length.ts";
 import { assertStops, campaign, type Tally } from "../tests/support/lifecycle_campaign.ts";
 import { type ProgramForm, programForms } from "../tests/support/program.ts";
 import { runScript } from "./command.ts";
+import { ROOT } from "./project.ts";
+import { testCommand } from "./test.ts";
 
+/** Those of which the suite runs a part. */
+const LONG_TESTS = [
+  "tests/coordinator/fuzz_test.ts",
+  "tests/daemon/server_faults_test.ts",
+  "tests/e2e/fault_points_test.ts",
+  "tests/e2e/hand_off_test.ts",
+  "tests/e2e/home_faults_test.ts",
+  "tests/e2e/kill_both_sides_test.ts",
+  "tests/wire/daemon_faults_test.ts",
+  "tests/wire/fuzz_daemon_test.ts",
+  "tests/wire/fuzz_test.ts",
+  "tests/lifecycle/model_check_test.ts",
+];
 const LOOPS = 50;
 const CONCURRENT = 20;
 const CAMPAIGN_MS = 20_000;
@@ -41,6 +57,16 @@ export async function concurrentVerbs(form: ProgramForm, terminals: number): Pro
   return `${terminals} starts at once, then ${terminals} restarts at once, in ${seconds(from)}`;
 }
 
+async function longTests(): Promise<void> {
+  const { success } = await new Deno.Command(Deno.execPath(), {
+    args: testCommand(LONG_TESTS),
+    cwd: ROOT,
+    env: { [LONG_VARIABLE]: "1" },
+    stdin: "null",
+  }).spawn().status;
+  if (!success) throw new Error("The long tests failed, as told above");
+}
+
 async function randomCampaign(form: ProgramForm, seed: number): Promise<string> {
   await using home = await TestHome.create(form);
   const tally = await campaign(home, { random: randomFrom(seed), terminals: 4, forMs: CAMPAIGN_MS });
@@ -68,6 +94,7 @@ function shown(tally: Tally): string {
 async function main(): Promise<number> {
   const minutes = Number(Deno.args[0] ?? DEFAULT_MINUTES);
   if (!(minutes >= 0)) throw new Error(`Cannot soak for ${Deno.args[0]} minutes: it must be a number`);
+  await longTests();
   const until = Date.now() + minutes * 60_000;
   for (const form of programForms()) {
     console.log(`${form.kind}: ${await stopStartLoop(form, LOOPS)}`);

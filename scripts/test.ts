@@ -4,10 +4,23 @@ import { build } from "./build.ts";
 import { ROOT } from "./project.ts";
 
 /**
- * Half of an end-to-end test is waiting for other processes, so that twice as many files as there are cores keep them
- * busy. Chosen tests, such as those with real agent CLIs, run with as many as the runtime thinks right.
+ * Nearly half of all the time is waiting for other processes and for real limits, so that it takes three times as many
+ * files as there are cores to keep them busy. Chosen tests, such as those with real agent CLIs, run with as many as the
+ * runtime thinks right.
  */
-const JOBS = String(2 * navigator.hardwareConcurrency);
+const JOBS = String(3 * navigator.hardwareConcurrency);
+
+/** They take longest, and a run is over when its last file is: these begin first, then all others by their names. */
+export const FIRST = [
+  ...["tests/e2e/lifecycle_signals_test.ts", "tests/e2e/own_binary_test.ts", "tests/e2e/launch_test.ts"],
+  ...["tests/daemon/server_faults_test.ts", "tests/lifecycle/model_check_test.ts", "tests/e2e/faults_test.ts"],
+  ...[
+    "tests/e2e/hand_off_test.ts",
+    "tests/e2e/version_test.ts",
+    "tests/e2e/team_server_test.ts",
+    "tests/e2e/home_faults_test.ts",
+  ],
+];
 
 /** How many tests of a run passed and failed. */
 export interface Tally {
@@ -29,7 +42,7 @@ export function testCommand(args: readonly string[]): string[] {
   return [
     ...["test", "--allow-all", "--parallel", "--sanitize-ops", "--sanitize-resources"],
     ...args,
-    ...(chosen ? [] : ["--ignore=tests/real", "tests"]),
+    ...(chosen ? [] : ["--ignore=tests/real", ...FIRST, "tests"]),
   ];
 }
 

@@ -1,6 +1,6 @@
 /** The contract of an adapter: one per protocol family, given streams and never a process. */
 import type { AgentMessage, Outcome, PermissionDecision, PermissionRequest } from "../core/message.ts";
-import type { AgentTask, CommandLine, Family, Runtime } from "../core/model.ts";
+import type { AgentTask, CommandLine, Family, Permission, Runtime } from "../core/model.ts";
 import type { ChildExit, Clock } from "../core/ports.ts";
 
 /** The agent's streams as the runner hands them to an adapter. */
@@ -40,6 +40,8 @@ export interface Adapter {
 /** One row of the table at work. */
 export interface Backend extends Adapter {
   readonly family: Family;
+  /** What it can promise; a task with another permission is never given to it. */
+  readonly permissions: readonly Permission[];
   /** Pure. The prompt is never in it where the CLI offers another way. Throws `LaunchRefusal`. */
   commandFor(runtime: Runtime, task: AgentTask): CommandLine;
 }

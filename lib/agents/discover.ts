@@ -56,7 +56,7 @@ export function inTableOrder(runtimes: readonly Runtime[]): readonly Runtime[] {
 }
 
 /** No model behind it: who has only such has no agent. */
-export function isDemo({ provider }: Runtime): boolean {
+export function isDemo({ provider }: Pick<Runtime, "provider">): boolean {
   return PROVIDERS.some((row) => row.provider === provider && row.demo);
 }
 

@@ -1,5 +1,5 @@
 /** THE TABLE: one row per agent CLI, and one adapter per protocol family; everything drover knows of a CLI stands in its row. */
-import type { Family } from "../core/model.ts";
+import { type Family, PERMISSIONS } from "../core/model.ts";
 import { acp } from "./acp.ts";
 import type { Adapter, Backend } from "./backend.ts";
 import { claudeStreamJson } from "./claude_stream_json.ts";
@@ -61,7 +61,12 @@ const ADAPTERS: { readonly [F in Family]: (row: RowOf<F>) => Adapter } = {
 
 export function backendOf(row: ProviderRow): Backend {
   const { run } = (ADAPTERS[row.family] as (row: ProviderRow) => Adapter)(row);
-  return { family: row.family, commandFor: (runtime, task) => commandLineOf(row, runtime, task), run };
+  return {
+    family: row.family,
+    permissions: PERMISSIONS.filter((one) => row.permissions[one]),
+    commandFor: (runtime, task) => commandLineOf(row, runtime, task),
+    run,
+  };
 }
 
 const BACKENDS = new Map(PROVIDERS.map((row) => [row.provider, backendOf(row)]));

@@ -41,6 +41,13 @@ export function readLogLine(logs: SessionLogs, text: string, kept: Kept, place: 
   return inputTokens + outputTokens + cacheReadTokens + cacheWriteTokens > 0 ? usage : undefined;
 }
 
+/** For a CLI that counts what it read from and wrote to the cache as input too. */
+function withoutCache({ input, read, write }: Readonly<Record<"input" | "read" | "write", unknown>>) {
+  const [cacheReadTokens, cacheWriteTokens] = [numberOf(read), numberOf(write)];
+  const inputTokens = Math.max(0, numberOf(input) - cacheReadTokens - cacheWriteTokens);
+  return { inputTokens, cacheReadTokens, cacheWriteTokens };
+}
+
 /** A line for each block of an answer, each with the tokens so far; a resumed session repeats the lines of the first. */
 export const CLAUDE_LOGS: SessionLogs = {
   home: ".claude",
@@ -89,16 +96,17 @@ export const CODEX_LOGS: SessionLogs = {
     if (payload.type !== "token_count" || total === "0" || total === kept.total) return undefined;
     kept.total = total;
     const last = recordOf(info.last_token_usage);
-    const [read, write] = [numberOf(last.cached_input_tokens), numberOf(last.cache_write_input_tokens)];
     const timestamp = textOf(line.timestamp);
     return {
       id: `${kept.session ?? ""}:${timestamp}:${total}`,
       at: Date.parse(timestamp),
       model: kept.model || "unknown",
-      inputTokens: Math.max(0, numberOf(last.input_tokens) - read - write),
+      ...withoutCache({
+        input: last.input_tokens,
+        read: last.cached_input_tokens,
+        write: last.cache_write_input_tokens,
+      }),
       outputTokens: numberOf(last.output_tokens),
-      cacheReadTokens: read,
-      cacheWriteTokens: write,
     };
   },
 };
@@ -181,15 +189,12 @@ export const COPILOT_LOGS: SessionLogs = {
   read(line) {
     const usage = recordOf(recordOf(line.data).usage);
     if (line.type !== "session.usage_record") return undefined;
-    const [read, write] = [numberOf(usage.cacheReadTokens), numberOf(usage.cacheWriteTokens)];
     return {
       id: textOf(line.id),
       at: Date.parse(textOf(line.timestamp)),
       model: textOf(usage.model),
-      inputTokens: Math.max(0, numberOf(usage.inputTokens) - read - write),
+      ...withoutCache({ input: usage.inputTokens, read: usage.cacheReadTokens, write: usage.cacheWriteTokens }),
       outputTokens: numberOf(usage.outputTokens),
-      cacheReadTokens: read,
-      cacheWriteTokens: write,
     };
   },
 };

@@ -1,7 +1,5 @@
 /** Agents that get no tasks for a while, for those who ask for agents: what the list says of them, and how a pause ends early. */
-import { formatDuration } from "../core/config.ts";
 import { DroverError } from "../core/drover_error.ts";
-import { LEASE } from "../core/lease.ts";
 import type { Clock } from "../core/ports.ts";
 import { pauseText } from "../core/runtime_pause.ts";
 import type { Daemon } from "../daemon/daemon.ts";
@@ -68,12 +66,7 @@ export function remarksOnPause(
       details: { why, until },
     });
   }
-  if (!alone) {
-    const kept = until !== null && until - clock.now() <= LEASE.queuedLimitMs
-      ? "until then"
-      : `for at most ${formatDuration(LEASE.queuedLimitMs)}`;
-    return [`${agent.name}: ${text}; the task waits in the queue ${kept}`];
-  }
+  if (!alone) return [`${agent.name}: ${text}; the task waits in the queue until then`];
   throw new DroverError("agent_paused", `Cannot run the task: ${agent.name}: ${text}`, {
     hint: (HINTS[kind] ?? HINTS.quota!)(agent.name, how),
     details: { agent: agent.name, why, until },

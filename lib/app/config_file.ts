@@ -2,6 +2,7 @@
 import { SettingError, valueAt, withoutValue, withValue } from "../core/config.ts";
 import { DroverError } from "../core/drover_error.ts";
 import type { Home } from "../core/home.ts";
+import { jsonFault } from "../core/json_fault.ts";
 import { type Host, HostError } from "../core/ports.ts";
 import { inHome, openHome } from "./home_dir.ts";
 
@@ -24,10 +25,12 @@ export async function readConfigFile(host: Host, home: Home): Promise<ConfigFile
   try {
     const value: unknown = JSON.parse(text);
     if (value !== null && typeof value === "object" && !Array.isArray(value)) return value as ConfigFile;
-    throw new Error("It holds no JSON object");
-  } catch (error) {
-    throw unreadable(`Cannot read ${path}: ${(error as Error).message}`, error);
+  } catch {
+    // The engine's own words quote the text, which may hold secrets.
+    const { line, column } = jsonFault(text) ?? { line: 1, column: 1 };
+    throw unreadable(`Cannot read ${path}: it is no JSON from line ${line}, column ${column} on`);
   }
+  throw unreadable(`Cannot read ${path}: it holds no JSON object`);
 }
 
 /**
@@ -97,7 +100,7 @@ async function target(host: Host, home: Home): Promise<string> {
   return info ? await inHome(home, () => files.realPath(home.config)) : home.config;
 }
 
-function unreadable(message: string, cause: unknown): DroverError {
+function unreadable(message: string, cause?: unknown): DroverError {
   return new DroverError("config_invalid", message, {
     hint: "mend the file, or move it aside to start with the defaults",
     cause,

@@ -1,5 +1,5 @@
 /** The owner's yes to a team server: what would be allowed, put into words before it is, and written down once it is. */
-import { rowOf, valueAt } from "../core/config.ts";
+import { rowOf, type Settings, valueAt } from "../core/config.ts";
 import { DroverError } from "../core/drover_error.ts";
 import type { Home } from "../core/home.ts";
 import { type Permission, PERMISSIONS } from "../core/model.ts";
@@ -35,7 +35,8 @@ export interface ConsentPlan {
  * `login_needed`, `login_refused` and `server_unreachable`.
  */
 export async function planConsent(host: Host, home: Home, wish: ConsentWish): Promise<ConsentPlan | undefined> {
-  const { serverUrl, watchedWorkspaces: before, watchAll, maxConcurrentTasks } = await readSettings(host, home);
+  const settings = await readSettings(host, home);
+  const { serverUrl, watchedWorkspaces: before, watchAll } = settings;
   const plain = wish.workspaces.length === 0 && wish.policy === undefined;
   if (serverUrl === "") {
     if (plain) return undefined;
@@ -66,7 +67,7 @@ export async function planConsent(host: Host, home: Home, wish: ConsentWish): Pr
   const added = policies.filter(({ id, policy }) => !Object.hasOwn(before, id) || before[id] !== policy);
   if (added.length === 0) return undefined;
   const watched = { ...before, ...Object.fromEntries(added.map(({ id, policy }) => [id, policy])) };
-  return { server, user, added, watched, ...await machine(host, home, { slots: maxConcurrentTasks }) };
+  return { server, user, added, watched, ...await machine(host, home, settings) };
 }
 
 /** Another policy is for what is watched; the first one is for all that there are. */
@@ -94,20 +95,24 @@ function named(text: string, workspaces: ServerAccount["workspaces"]): ServerAcc
 async function machine(
   host: Host,
   home: Home,
-  { slots }: { slots: number },
+  { maxConcurrentTasks, remoteDemo }: Pick<Settings, "maxConcurrentTasks" | "remoteDemo">,
 ): Promise<Pick<ConsentPlan, "agents" | "slots">> {
+  const { isDemo } = await import("../agents/discover.ts");
+  const named = (runtimes: readonly { provider: string }[]) => [
+    ...new Set(runtimes.filter((runtime) => remoteDemo || !isDemo(runtime)).map(({ provider }) => provider)),
+  ];
   using control = await connectControl(host, home);
   if (control) {
     const status = await control.status() as {
       slots?: { total: number };
       connections?: { runtimes: { provider: string }[] }[];
     };
-    const names = (status.connections ?? []).flatMap(({ runtimes }) => runtimes.map(({ provider }) => provider));
-    return { agents: [...new Set(names)], slots: status.slots?.total ?? slots };
+    const runtimes = (status.connections ?? []).flatMap(({ runtimes }) => runtimes);
+    return { agents: named(runtimes), slots: status.slots?.total ?? maxConcurrentTasks };
   }
   const { discoverAgents } = await import("./embedded_daemon.ts");
   const { found } = await discoverAgents(host);
-  return { agents: found.map(({ provider }) => provider), slots };
+  return { agents: named(found), slots: maxConcurrentTasks };
 }
 
 /** Writes it down; the returned function puts back what was there. */

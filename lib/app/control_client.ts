@@ -126,14 +126,36 @@ function connectionOver(
   };
 }
 
+/** What is said of the other side where it does not answer as it should. */
+export interface OtherSide {
+  unreachable(why: string, cause: unknown): DroverError;
+  /** An answer, but none of ours. */
+  unreadable(status: number, text: string): DroverError;
+}
+
+const DAEMON: OtherSide = {
+  unreachable: (why, cause) => new DroverError("not_running", `Cannot reach the daemon: ${why}`, { cause }),
+  unreadable: (status, text) =>
+    new DroverError(
+      "internal",
+      status === 200
+        ? `Cannot read the daemon's answer: ${JSON.stringify(text.slice(0, 200))}`
+        : `The daemon answered with status ${status}: ${text.slice(0, 200)}`,
+    ),
+};
+
 /** The calls of the user API over any fetch. Throws `DroverError`s with the server's code. */
 export function userApiOver(
   fetch: Fetch,
   clock: Clock,
-  { live = true, dispose = () => {} }: { live?: boolean; dispose?: () => void } = {},
+  { live = true, dispose = () => {}, other = DAEMON }: {
+    live?: boolean;
+    dispose?: () => void;
+    other?: OtherSide;
+  } = {},
 ): UserApi {
   const call = (path: string, more: { method?: string; body?: unknown } = {}) =>
-    json(fetch, { path, ...more }, { clock, timeoutMs: CALL_MS });
+    json(fetch, { path, ...more }, { clock, timeoutMs: CALL_MS, other });
   const task = (id: string, rest = "") => `/v1/tasks/${encodeURIComponent(id)}${rest}`;
   const profile = (name: string) => `/v1/runtime-profiles/${encodeURIComponent(name)}`;
   return {
@@ -165,7 +187,7 @@ export function userApiOver(
     removeProfile: async (name) =>
       (await profileShapes()).ProfileView.parse(await call(profile(name), { method: "DELETE" })),
     queue: async () => await call("/v1/queue") as { mine: number; others: number },
-    follow: (id, options) => follow(fetch, task(id, `/follow?since=${options.since}`), { ...options, clock }),
+    follow: (id, options) => follow(fetch, task(id, `/follow?since=${options.since}`), { ...options, clock, other }),
     [Symbol.dispose]: dispose,
   };
 }
@@ -173,8 +195,9 @@ export function userApiOver(
 async function json(
   fetch: Fetch,
   spec: { path: string; method?: string; body?: unknown },
-  options: { clock: Clock; timeoutMs: number },
+  options: { clock: Clock; timeoutMs: number; other?: OtherSide },
 ): Promise<unknown> {
+  const { other = DAEMON } = options;
   const abort = new AbortController();
   using _limit = options.clock.after(options.timeoutMs, () => abort.abort(new Error("It did not answer in time")));
   const request = new Request(BASE + spec.path, {
@@ -190,28 +213,24 @@ async function json(
     response = await fetch(request);
     text = await response.text();
   } catch (error) {
-    throw new DroverError("not_running", `Cannot reach the daemon: ${causeOf(error)}`, { cause: error });
+    throw other.unreachable(causeOf(error), error);
   }
-  if (response.ok) return parsed(text);
-  throw await errorFrom(response.status, text);
-}
-
-function parsed(text: string): unknown {
+  if (!response.ok) throw await errorFrom(response.status, text, other);
   try {
     return JSON.parse(text);
   } catch {
-    throw new DroverError("internal", `Cannot read the daemon's answer: ${JSON.stringify(text.slice(0, 200))}`);
+    throw other.unreadable(response.status, text);
   }
 }
 
-async function errorFrom(status: number, text: string): Promise<DroverError> {
+async function errorFrom(status: number, text: string, other: OtherSide): Promise<DroverError> {
   const { ControlError } = await shapes();
   try {
     const { error } = ControlError.parse(JSON.parse(text));
     const code = error.code === "store_failed" ? "store_unusable" : error.code;
     return new DroverError(code as ErrorCode, error.message, { hint: error.hint });
   } catch {
-    return new DroverError("internal", `The daemon answered with status ${status}: ${text.slice(0, 200)}`);
+    return other.unreadable(status, text);
   }
 }
 
@@ -220,11 +239,14 @@ function causeOf(error: unknown): string {
   return error.cause instanceof Error ? error.cause.message : error.message;
 }
 
+/** Said by a proxy while there is nobody behind it, or by a server that is ending. */
+const BETWEEN: ReadonlySet<number> = new Set([502, 503, 504]);
+
 /** Reads server-sent events; only the fields our server writes (`event`, `data`). */
 async function* follow(
   fetch: Fetch,
   path: string,
-  { clock, signal }: { clock: Clock; signal: AbortSignal },
+  { clock, signal, other }: { clock: Clock; signal: AbortSignal; other: OtherSide },
 ): AsyncIterable<FollowEvent> {
   const gone = (why: string) => new DroverError("not_running", `Cannot follow the task: ${why}`);
   let response: Response;
@@ -234,7 +256,11 @@ async function* follow(
     signal.throwIfAborted();
     throw gone(causeOf(error));
   }
-  if (!response.ok) throw await errorFrom(response.status, await response.text());
+  if (!response.ok) {
+    const text = await response.text();
+    if (BETWEEN.has(response.status)) throw gone(`the answer was status ${response.status}`);
+    throw await errorFrom(response.status, text, other);
+  }
   const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   // From here on: how long a connection takes is not how long a daemon may be silent.

@@ -1,6 +1,8 @@
 /** The daemon's connection to the configured team server, where its owner has enabled one: opened once, and kept in step with settings and login. */
+import { isDemo } from "../agents/discover.ts";
 import { BUILD } from "../core/build_info.ts";
 import type { Home } from "../core/home.ts";
+import type { Runtime } from "../core/model.ts";
 import type { Host } from "../core/ports.ts";
 import type { Dial } from "../core/socket_port.ts";
 import type { Wakeups } from "../daemon/connection.ts";
@@ -23,7 +25,7 @@ export interface RemoteConnection extends Disposable {
 
 /** `undefined` where none is enabled. Nothing is sent yet. */
 export function openRemote(host: Host, home: Home, watch: ConfigWatch): RemoteConnection | undefined {
-  const { remoteEnabled, serverUrl } = watch.settings();
+  const { remoteEnabled, serverUrl, remoteDemo } = watch.settings();
   if (!remoteEnabled || serverUrl === "") return undefined;
   const { clock, network, system, logs } = host;
   const outward = network.outward(system.env);
@@ -37,6 +39,8 @@ export function openRemote(host: Host, home: Home, watch: ConfigWatch): RemoteCo
     dial: whileLoggedIn(network.outwardDial(system.env), link),
     remote: true,
     consent: link,
+    // What it answers would look like a colleague's real work.
+    offers: (runtime: Runtime) => remoteDemo || !isDemo(runtime),
   };
   const client = createClient({ ...config, clock, version: BUILD.version, os: system.os, capabilities: [] });
   return {

@@ -16,8 +16,8 @@ const POLL_MS = 100;
 
 export interface RunSession {
   readonly api: UserApi;
-  /** `own`: no daemon was running, this process holds the home and runs the task itself. */
-  readonly kind: "daemon" | "joined" | "own";
+  /** `own`: no daemon was running, this process holds the home and runs the task itself. `server`: it runs elsewhere. */
+  readonly kind: "daemon" | "joined" | "own" | "server";
   /** For `own`: lets joined tasks finish, then closes everything. Nothing to do for the others. */
   finish(): Promise<void>;
   /** For `own`: ends what runs, at once; `finish` then waits for nobody's tasks. */

@@ -1,6 +1,7 @@
 /** What a task of `drover run` brings for its agent: instructions, skills and MCP servers, read and checked before it is queued. */
 import { basename, join, resolve } from "@std/path";
 import { DroverError } from "../core/drover_error.ts";
+import { jsonFault } from "../core/json_fault.ts";
 import { type Host, HostError } from "../core/ports.ts";
 import type { CreateTask } from "../wire/control.ts";
 
@@ -53,8 +54,10 @@ async function readMcpConfig(host: Host, value: string): Promise<Record<string, 
     const config = JSON.parse(text) as { mcpServers?: unknown } | null;
     const servers = config?.mcpServers;
     if (typeof servers === "object" && servers !== null && !Array.isArray(servers)) return { mcpServers: servers };
-  } catch (error) {
-    refuse("mcp-config", value, `it is no JSON: ${(error as Error).message}`, hint);
+  } catch {
+    // Not the engine's words: they quote the text, and servers have tokens in it.
+    const { line, column } = jsonFault(text) ?? { line: 1, column: 1 };
+    refuse("mcp-config", value, `it is no JSON from line ${line}, column ${column} on`, hint);
   }
   return refuse("mcp-config", value, "it has no mcpServers object", hint);
 }

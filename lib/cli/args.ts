@@ -31,7 +31,8 @@ export function parseCommand(command: Command, args: readonly string[]): Parsed 
     new DroverError("usage", message, { hint });
   const withoutValue = ({ name, value }: OptionSpec) => usage(`The option --${name} needs a value: --${name} ${value}`);
   const valued = options.filter((option) => option.value).map((option) => option.name);
-  const parsed = parseArgs(withDashesJoined(args, valued), {
+  const optional = options.filter(takesValueOrNone).map((option) => option.name);
+  const parsed = parseArgs(withDashesJoined(withOptionalJoined(args, optional), valued), {
     boolean: options.filter((option) => !option.value).map((option) => option.name),
     string: [...valued, "_"],
     // Each as a list, or of two values the last would win in silence.
@@ -68,10 +69,33 @@ export function parseCommand(command: Command, args: readonly string[]): Parsed 
     }
     if (more.length > 0) throw usage(`The option --${option.name} was given more than once`);
     if (first === "") throw withoutValue(option);
-    values[option.name] = first;
+    if (first === NO_VALUE) switches.add(option.name);
+    else values[option.name] = first;
   }
   if (!switches.has("help")) checkOperands(command, positional, usage);
   return { positional, values, switches, lists };
+}
+
+/** It may stand alone, as a switch does: its placeholder is in brackets. */
+export function takesValueOrNone({ value }: OptionSpec): boolean {
+  return value?.startsWith("[") ?? false;
+}
+
+/** No word of a command line can be this. */
+const NO_VALUE = "\0";
+/** What else follows such an option is not its value. */
+const OPTIONAL_VALUE = /^(https?|wss?):\/\//i;
+
+/** `--server URL` as `--server=URL`, and `--server` alone as what it is. */
+function withOptionalJoined(args: readonly string[], optional: readonly string[]): string[] {
+  const end = args.includes("--") ? args.indexOf("--") : args.length;
+  const isOptional = (index: number) => index < end && optional.some((name) => args[index] === `--${name}`);
+  const joins = (index: number) => isOptional(index) && index + 1 < end && OPTIONAL_VALUE.test(args[index + 1]!);
+  return args.flatMap((word, index) => {
+    if (index > 0 && joins(index - 1)) return [];
+    if (!isOptional(index)) return [word];
+    return [`${word}=${joins(index) ? args[index + 1] : NO_VALUE}`];
+  });
 }
 
 /** `--token -` as `--token=-`: a dash alone stands for standard input, and the parser would take it for an operand. */

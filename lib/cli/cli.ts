@@ -56,7 +56,7 @@ async function dispatch(argv: readonly string[], host: Host): Promise<number> {
         host.terminal.out(groupHelp(first, await loadGroup(first)));
         return second === undefined ? EXIT_CODES.usage.code : EXIT_CODES.ok.code;
       }
-      throw unknownCommand(`${first} ${second}`);
+      throw unknownInGroup(first, second);
     }
     throw unknownCommand(first);
   }
@@ -84,10 +84,17 @@ function parse(
 function unknownCommand(name: string): DroverError {
   const names = Object.entries(VERBS).filter(([, { hidden }]) => !hidden).map(([name]) => name);
   const close = closest(name, [...names, ...names.map((known) => known.split(" ")[0]!)]);
-  const [group = ""] = name.split(" ");
-  const list = isGroup(group) ? `drover ${group} --help` : "drover --help";
   return new DroverError("usage", `Unknown command "${name}"`, {
-    hint: close ? `did you mean drover ${close}?` : `${list} lists the commands`,
+    hint: close ? `did you mean drover ${close}?` : "drover --help lists the commands",
+  });
+}
+
+/** Only the second word can be wrong: with the first one in the comparison, everything in the group would be near. */
+function unknownInGroup(group: string, word: string): DroverError {
+  const words = Object.keys(VERBS).filter((name) => name.startsWith(`${group} `)).map((name) => name.split(" ")[1]!);
+  const close = closest(word, words);
+  return new DroverError("usage", `Unknown command "${group} ${word}"`, {
+    hint: close ? `did you mean drover ${group} ${close}?` : `choose from: drover ${group} ${words.join(", ")}`,
   });
 }
 

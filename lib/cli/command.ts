@@ -6,7 +6,7 @@ import type { Output } from "./output.ts";
 export interface OptionSpec {
   /** Without the dashes. */
   readonly name: string;
-  /** Placeholder of the value; absent for a switch. */
+  /** Placeholder of the value; absent for a switch. In brackets where it may be left out, which is then a switch. */
   readonly value?: string;
   readonly short?: string;
   /** It may be given several times, and is then found in `lists`. */

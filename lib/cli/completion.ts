@@ -1,7 +1,7 @@
 /** What can be completed where on a command line, derived from the table of verbs; the shells' scripts are made from it. */
 import { rowOf, SETTING_NAMES } from "../core/config.ts";
 import { TASK_STATES } from "../core/task_state.ts";
-import { COMMON_OPTIONS } from "./args.ts";
+import { COMMON_OPTIONS, takesValueOrNone } from "./args.ts";
 import type { Command, OptionSpec } from "./command.ts";
 import type { NamedCommand } from "./verbs.ts";
 
@@ -73,7 +73,9 @@ function verbPlace(command: Command): Place {
   };
 }
 
-function completedOption({ name, short, summary, value }: OptionSpec): CompletedOption {
+function completedOption(option: OptionSpec): CompletedOption {
+  const { name, short, summary } = option;
+  const value = takesValueOrNone(option) ? undefined : option.value;
   return {
     name,
     summary,

@@ -13,10 +13,19 @@ export interface FollowOptions {
   readonly onTask: (task: TaskView) => void;
   /** A new connection after the old one broke; `undefined` while nobody answers. */
   readonly reconnect?: () => Promise<UserApi | undefined>;
+  /** Where it is no daemon of this machine that went away. */
+  readonly patience?: {
+    readonly ms: number;
+    /** What to do when that was not enough. */
+    readonly hint: (task: string) => string;
+  };
 }
 
 /** How long a daemon that went away may take to come back. */
-const PATIENCE_MS = 15_000;
+const PATIENCE = {
+  ms: 15_000,
+  hint: (task: string) => `start the daemon again (drover daemon) and look with: drover tasks follow ${task}`,
+};
 const RETRY_MS = 300;
 
 /** The task as it ended; where it was tried again, the last attempt. Throws `not_running` when the daemon stays away. */
@@ -56,15 +65,15 @@ async function followOnce(
 }
 
 async function comeBack(options: FollowOptions, id: string, cause: DroverError): Promise<UserApi> {
-  const { clock, reconnect, signal } = options;
-  const deadline = clock.monotonic() + PATIENCE_MS;
+  const { clock, reconnect, signal, patience = PATIENCE } = options;
+  const deadline = clock.monotonic() + patience.ms;
   while (clock.monotonic() < deadline) {
     const api = await reconnect!().catch(() => undefined);
     if (api) return api;
     await clock.sleep(RETRY_MS, { signal });
   }
   throw new DroverError("not_running", `${cause.message}; task ${id} is not lost`, {
-    hint: `start the daemon again (drover daemon) and look with: drover tasks follow ${id}`,
+    hint: patience.hint(id),
     cause,
   });
 }

@@ -50,6 +50,22 @@ export const VERBS: Readonly<Record<string, Verb>> = {
     summary: "run the daemon in the foreground: find agents, register them, run tasks",
     load: async () => (await import("./commands/daemon.ts")).daemon,
   },
+  "serve": {
+    summary: "serve tasks to the daemons of several machines: a team server of your own",
+    load: async () => (await import("./commands/serve.ts")).serve,
+  },
+  "token create": {
+    summary: "make a token for that server; it is printed once",
+    load: async () => (await import("./commands/token.ts")).tokenCreate,
+  },
+  "token list": {
+    summary: "list who may come in at that server",
+    load: async () => (await import("./commands/token.ts")).tokenList,
+  },
+  "token revoke": {
+    summary: "revoke a token of that server; it is refused at once",
+    load: async () => (await import("./commands/token.ts")).tokenRevoke,
+  },
   "tasks list": {
     summary: "list tasks, newest first",
     load: async () => (await import("./commands/tasks.ts")).tasksList,

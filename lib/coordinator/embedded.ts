@@ -2,37 +2,28 @@
 import { LEASE, listeningSince, mayJudgeSilence } from "../core/lease.ts";
 import type { Fetch } from "../core/ports.ts";
 import type { Coordinator, CoordinatorOptions } from "./coordinator.ts";
-import type { Deps } from "./deps.ts";
-import { createHandler } from "./handler.ts";
-import { hearPeers, tellPeers } from "./notices.ts";
-import { openStore } from "./open_store.ts";
-import { Progress } from "./progress.ts";
-import type { Store } from "./store.ts";
-import { purgeEnded, sweep, takeSweep } from "./sweeper.ts";
+import type { Caller } from "./caller.ts";
+import type { Shared } from "./deps.ts";
+import { type Authenticate, createHandler } from "./handler.ts";
+import { Hub } from "./hub.ts";
+import { openShared } from "./open_shared.ts";
+import { createPublicApi } from "./public_api.ts";
+import { purgeEnded, purgeMessages } from "./purge.ts";
+import { sweep, takeSweep } from "./sweeper.ts";
+import { callerOf, hasLiveToken } from "./tokens.ts";
 import { createUserApi } from "./user_api.ts";
-import { Topics, Wakeups } from "./wake.ts";
-
-const WORKSPACE_KEY = "workspace_id";
+import { defaultWorkspace } from "./workspaces.ts";
 
 /** Throws `StoreError` when the database cannot be used. */
 export async function createCoordinator(options: CoordinatorOptions): Promise<Coordinator> {
-  const { clock, random, log } = options;
-  const store = await openStore(options.database, { clock, log });
-  const token = `mul_${random.hex(20)}`;
-  const tell = tellPeers(store.peers);
-  const deps: Deps = {
-    store,
-    clock,
-    random,
-    log,
-    wakeups: new Wakeups(clock, tell),
-    topics: new Topics(log, tell),
-    progress: new Progress(tell),
-    workspaceId: await workspaceOf(store, random.uuid()),
-  };
-  hearPeers(store.peers, deps);
-  const handler = createHandler(deps, token);
-  const userApi = createUserApi(deps);
+  const deps = await openShared(options);
+  const token = `mul_${options.random.hex(20)}`;
+  const workspaceId = await defaultWorkspace(deps, options.workspace ?? "local");
+  const machine: Caller = { scope: "machine", workspaces: new Set([workspaceId]) };
+  const authenticate: Authenticate = (given) => given === token ? Promise.resolve(machine) : callerOf(deps, given);
+  const hub = options.upgrade && new Hub(deps, options.upgrade);
+  const handler = createHandler(deps, authenticate, hub);
+  const userApi = createUserApi(deps, () => ({ ...deps, workspaceId }));
   const sweeper = createSweeper(deps);
   let closed: Promise<void> | undefined;
 
@@ -43,26 +34,30 @@ export async function createCoordinator(options: CoordinatorOptions): Promise<Co
   return {
     fetch: whileOpen(async (request) => await handler.fetch(request)),
     userApi: whileOpen(async (request) => await userApi.fetch(request)),
+    publicApi: whileOpen(createPublicApi(deps, { authenticate, handler: (request) => handler.fetch(request) })),
     token,
+    hasToken: () => hasLiveToken(deps),
     subscribe: (signal) => deps.wakeups.subscribe(signal),
     sweep: () => sweep(deps),
     purge: (before) => purgeEnded(deps, before),
+    purgeMessages: (before) => purgeMessages(deps, before),
     start() {
       if (!closed) sweeper.start();
     },
     close: () =>
       closed ??= (async () => {
         const swept = sweeper.stop();
+        hub?.close();
         deps.wakeups.close();
         deps.topics.close();
         await swept;
-        await store.close();
+        await deps.store.close();
       })(),
   };
 }
 
 /** Sweeps every `LEASE.sweepMs`; of several processes over one database, whoever is first in a round. */
-function createSweeper(deps: Deps): { start(): void; stop(): Promise<void> } {
+function createSweeper(deps: Shared): { start(): void; stop(): Promise<void> } {
   const { clock } = deps;
   let state: "new" | "started" | "stopped" = "new";
   let timer: Disposable | undefined;
@@ -95,19 +90,6 @@ function createSweeper(deps: Deps): { start(): void; stop(): Promise<void> } {
       await round;
     },
   };
-}
-
-/** The one workspace keeps its id for as long as the database lives: daemons store it. */
-async function workspaceOf(store: Store, fresh: string): Promise<string> {
-  const add = "INSERT INTO meta (key, value) VALUES (:key, :value) ON CONFLICT (key) DO NOTHING";
-  const read = async () => {
-    const sql = "SELECT value FROM meta WHERE key = :key";
-    return (await store.get<{ value: string }>(sql, { key: WORKSPACE_KEY }))?.value;
-  };
-  const known = await read();
-  if (known !== undefined) return known;
-  await store.run(add, { key: WORKSPACE_KEY, value: fresh });
-  return await read() ?? fresh;
 }
 
 /**

@@ -1,7 +1,7 @@
 /** A task as it happens, as server-sent events: what is stored and what comes, without a gap or a repeat between them. */
 import { isTerminal, type TaskState } from "../core/task_state.ts";
 import type { FOLLOW_EVENTS } from "../wire/control.ts";
-import type { Deps } from "./deps.ts";
+import type { Shared } from "./deps.ts";
 import { listMessages, viewTask } from "./views.ts";
 
 /** Chunks that may wait for a slow reader; beyond them the database keeps what is to come. */
@@ -27,7 +27,7 @@ export interface FollowStart {
  * stored rows are the one source, so there is no border between old and new at which a message is lost or sent twice.
  */
 export function followTask(
-  deps: Deps,
+  deps: Shared,
   start: FollowStart,
   options: { readonly signal: AbortSignal },
 ): ReadableStream<Uint8Array> {
@@ -106,12 +106,12 @@ interface TaskFacts {
 
 /** What is to be sent next, judged from the stored rows and what was sent before. */
 class TaskReader {
-  readonly #deps: Deps;
+  readonly #deps: Shared;
   readonly #id: string;
   #lastSeq: number;
   #lastFacts: string | undefined;
 
-  constructor(deps: Deps, start: FollowStart) {
+  constructor(deps: Shared, start: FollowStart) {
     this.#deps = deps;
     this.#id = start.id;
     this.#lastSeq = start.since;

@@ -156,4 +156,109 @@ CREATE TABLE daily_usage (
 );
 CREATE INDEX daily_usage_date ON daily_usage (date);
 `,
+  `
+CREATE TABLE workspaces (
+  id TEXT COLLATE "C" PRIMARY KEY,
+  name TEXT COLLATE "C" NOT NULL UNIQUE,
+  created_at BIGINT NOT NULL,
+  issues BIGINT NOT NULL DEFAULT 0
+);
+INSERT INTO workspaces (id, name, created_at) SELECT value, 'local', 0 FROM meta WHERE key = 'workspace_id';
+
+CREATE TABLE users (
+  id TEXT COLLATE "C" PRIMARY KEY,
+  name TEXT COLLATE "C" NOT NULL UNIQUE,
+  created_at BIGINT NOT NULL
+);
+
+CREATE TABLE members (
+  workspace_id TEXT COLLATE "C" NOT NULL REFERENCES workspaces (id) ON DELETE CASCADE,
+  user_id TEXT COLLATE "C" NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+  PRIMARY KEY (workspace_id, user_id)
+);
+CREATE INDEX members_user ON members (user_id);
+
+ALTER TABLE runtimes ADD COLUMN workspace_id TEXT COLLATE "C" NOT NULL DEFAULT '';
+ALTER TABLE runtimes ADD COLUMN owner_id TEXT COLLATE "C";
+ALTER TABLE runtimes ADD COLUMN metadata TEXT COLLATE "C" NOT NULL DEFAULT '{}';
+UPDATE runtimes SET workspace_id = (SELECT value FROM meta WHERE key = 'workspace_id');
+DROP INDEX runtimes_builtin;
+DROP INDEX runtimes_profile;
+CREATE UNIQUE INDEX runtimes_builtin ON runtimes (workspace_id, daemon_id, provider)
+  WHERE profile_id IS NULL AND removed_at IS NULL;
+CREATE UNIQUE INDEX runtimes_profile ON runtimes (workspace_id, daemon_id, profile_id)
+  WHERE profile_id IS NOT NULL AND removed_at IS NULL;
+
+ALTER TABLE threads ADD COLUMN workspace_id TEXT COLLATE "C" NOT NULL DEFAULT '';
+ALTER TABLE threads ADD COLUMN description TEXT COLLATE "C" NOT NULL DEFAULT '';
+ALTER TABLE threads ADD COLUMN status TEXT COLLATE "C" NOT NULL DEFAULT 'in_progress';
+ALTER TABLE threads ADD COLUMN updated_at BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE threads ADD COLUMN number BIGINT;
+ALTER TABLE threads ADD COLUMN priority BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE threads ADD COLUMN agent_id TEXT COLLATE "C";
+UPDATE threads SET workspace_id = (SELECT value FROM meta WHERE key = 'workspace_id'), updated_at = created_at;
+CREATE INDEX threads_workspace ON threads (workspace_id, created_at);
+
+ALTER TABLE tasks ADD COLUMN workspace_id TEXT COLLATE "C" NOT NULL DEFAULT '';
+ALTER TABLE tasks ADD COLUMN kind TEXT COLLATE "C" NOT NULL DEFAULT 'direct';
+UPDATE tasks SET workspace_id = (SELECT value FROM meta WHERE key = 'workspace_id');
+DROP INDEX tasks_created;
+CREATE INDEX tasks_created ON tasks (workspace_id, created_at);
+
+CREATE TABLE comments (
+  rowid BIGINT GENERATED ALWAYS AS IDENTITY,
+  id TEXT COLLATE "C" PRIMARY KEY,
+  thread_id TEXT COLLATE "C" NOT NULL REFERENCES threads (id) ON DELETE CASCADE,
+  author_type TEXT COLLATE "C" NOT NULL CHECK (author_type IN ('member', 'agent', 'system')),
+  author_id TEXT COLLATE "C",
+  content TEXT COLLATE "C" NOT NULL,
+  task_id TEXT COLLATE "C",
+  created_at BIGINT NOT NULL
+);
+CREATE INDEX comments_thread ON comments (thread_id, created_at);
+
+CREATE TABLE tokens (
+  id TEXT COLLATE "C" PRIMARY KEY,
+  hash TEXT COLLATE "C" NOT NULL UNIQUE,
+  scope TEXT COLLATE "C" NOT NULL CHECK (scope IN ('user', 'daemon', 'task')),
+  name TEXT COLLATE "C" NOT NULL,
+  user_id TEXT COLLATE "C" REFERENCES users (id) ON DELETE CASCADE,
+  workspace_id TEXT COLLATE "C" REFERENCES workspaces (id) ON DELETE CASCADE,
+  daemon_id TEXT COLLATE "C",
+  task_id TEXT COLLATE "C" REFERENCES tasks (id) ON DELETE CASCADE,
+  created_at BIGINT NOT NULL,
+  expires_at BIGINT,
+  used_at BIGINT,
+  revoked_at BIGINT
+);
+CREATE INDEX tokens_task ON tokens (task_id) WHERE task_id IS NOT NULL;
+CREATE INDEX tokens_expiry ON tokens (expires_at) WHERE expires_at IS NOT NULL;
+
+CREATE TABLE requests (
+  rowid BIGINT GENERATED ALWAYS AS IDENTITY,
+  id TEXT COLLATE "C" PRIMARY KEY,
+  runtime_id TEXT COLLATE "C" NOT NULL REFERENCES runtimes (id) ON DELETE CASCADE,
+  kind TEXT COLLATE "C" NOT NULL,
+  status TEXT COLLATE "C" NOT NULL CHECK (status IN ('pending', 'running', 'completed', 'failed', 'timeout')),
+  input TEXT COLLATE "C" NOT NULL,
+  result TEXT COLLATE "C",
+  created_at BIGINT NOT NULL,
+  handed_at BIGINT,
+  ended_at BIGINT
+);
+CREATE INDEX requests_pending ON requests (runtime_id, created_at) WHERE status = 'pending';
+CREATE INDEX requests_created ON requests (created_at);
+
+ALTER TABLE agents DROP CONSTRAINT agents_runtime_id_key;
+ALTER TABLE agents ADD COLUMN own BIGINT NOT NULL DEFAULT 1;
+ALTER TABLE agents ADD COLUMN instructions TEXT COLLATE "C" NOT NULL DEFAULT '';
+ALTER TABLE agents ADD COLUMN model TEXT COLLATE "C" NOT NULL DEFAULT '';
+CREATE UNIQUE INDEX agents_own ON agents (runtime_id) WHERE own = 1;
+CREATE INDEX agents_runtime ON agents (runtime_id);
+
+ALTER TABLE runtime_profiles DROP CONSTRAINT runtime_profiles_display_name_key;
+ALTER TABLE runtime_profiles ADD COLUMN workspace_id TEXT COLLATE "C" NOT NULL DEFAULT '';
+UPDATE runtime_profiles SET workspace_id = (SELECT value FROM meta WHERE key = 'workspace_id');
+CREATE UNIQUE INDEX runtime_profiles_name ON runtime_profiles (workspace_id, display_name);
+`,
 ];

@@ -11,7 +11,9 @@ const LINE_LENGTH = 1_000;
 const Notice = z.union([
   z.object({
     wakeup: z.object({
-      kind: z.enum(["task-available", "task-changed", "profiles-changed"]),
+      kind: z.enum(["task-available", "task-changed", "profiles-changed", "workspaces-changed", "pending-work"]),
+      workspaceId: z.optional(z.string()),
+      userId: z.optional(z.string()),
       runtimeId: z.optional(z.string()),
       taskId: z.optional(z.string()),
     }),

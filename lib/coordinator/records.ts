@@ -4,10 +4,13 @@ import type { TaskState } from "../core/task_state.ts";
 
 export interface TaskRecord {
   readonly id: string;
+  readonly workspace_id: string;
   readonly thread_id: string;
   readonly agent_id: string;
   readonly runtime_id: string;
   readonly status: TaskState;
+  /** What it came from: an assignment or a prompt, or a comment. */
+  readonly kind: "direct" | "comment";
   readonly priority: number;
   readonly prompt: string;
   readonly directory_mode: "in-place" | "worktree" | "scratch";
@@ -49,16 +52,21 @@ export interface TaskRecord {
 
 export interface RuntimeRecord {
   readonly id: string;
+  readonly workspace_id: string;
+  readonly owner_id: string | null;
   readonly daemon_id: string;
   readonly provider: string;
   readonly profile_id: string | null;
   readonly name: string;
   readonly version: string;
   readonly device_name: string;
+  /** What the daemon said of itself and of this runtime, as JSON; written anew by each registration. */
+  readonly metadata: string;
   readonly status: "online" | "offline";
   readonly last_seen_at: number;
   readonly created_at: number;
   readonly updated_at: number;
+  readonly removed_at: number | null;
 }
 
 /** RFC 3339 in whole seconds, as the daemon protocol writes the times of tasks and runtimes. */
@@ -72,15 +80,15 @@ export function userTime(ms: number): string {
 }
 
 /** The task object of the daemon protocol, without what only a claim carries. */
-export function wireTask(task: TaskRecord, workspaceId: string): Record<string, unknown> {
+export function wireTask(task: TaskRecord): Record<string, unknown> {
   const time = (ms: number | null) => ms === null ? null : wireTime(ms);
   return {
     id: task.id,
     agent_id: task.agent_id,
     runtime_id: task.runtime_id,
-    workspace_id: workspaceId,
+    workspace_id: task.workspace_id,
     issue_id: task.thread_id,
-    kind: "direct",
+    kind: task.kind,
     status: task.status,
     priority: task.priority,
     attempt: task.attempt,

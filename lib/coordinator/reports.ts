@@ -1,8 +1,11 @@
 /** What a daemon tells about a run besides its moves: messages, usage, the session, progress, and the end of a cancelled one. */
 import type * as z from "zod/mini";
 import type { CancelAckRequest, WireMessage, WireUsage } from "../wire/payloads.ts";
-import { type Deps, inTransaction } from "./deps.ts";
+import { inTransaction, type Shared } from "./deps.ts";
 import { mayHappen } from "./sql.ts";
+
+/** Of a provider or model; longer ones are cut, so that the tokens count all the same. */
+const NAME_LENGTH = 200;
 
 /** Once per (task, seq): a batch of unknown fate may be sent again. */
 const ADD_MESSAGE = `
@@ -32,7 +35,7 @@ WHERE id = :id AND ${mayHappen("cancel-ack")}`;
 
 /** All of the batch or none, in any state of the task: the last words of a cancelled run come after its end. */
 export async function addMessages(
-  deps: Deps,
+  deps: Shared,
   taskId: string,
   { messages }: { messages: readonly WireMessage[] },
 ): Promise<void> {
@@ -55,7 +58,7 @@ export async function addMessages(
 }
 
 export async function putUsage(
-  deps: Deps,
+  deps: Shared,
   taskId: string,
   { usage }: { usage: readonly WireUsage[] },
 ): Promise<void> {
@@ -63,8 +66,8 @@ export async function putUsage(
     for (const entry of usage) {
       await deps.store.run(PUT_USAGE, {
         task: taskId,
-        provider: entry.provider || null,
-        model: entry.model,
+        provider: entry.provider.slice(0, NAME_LENGTH) || null,
+        model: entry.model.slice(0, NAME_LENGTH),
         input: entry.input_tokens,
         output: entry.output_tokens,
         cacheRead: entry.cache_read_tokens,
@@ -77,7 +80,7 @@ export async function putUsage(
 
 /** So that a crash can resume. Too late is no error. */
 export async function pinSession(
-  deps: Deps,
+  deps: Shared,
   taskId: string,
   pin: { sessionId: string; workDir: string },
 ): Promise<void> {
@@ -87,7 +90,7 @@ export async function pinSession(
 
 /** The agent of a cancelled task has stopped. Fills what is still empty. */
 export async function acknowledgeCancel(
-  deps: Deps,
+  deps: Shared,
   taskId: string,
   { ack }: { ack: z.infer<typeof CancelAckRequest> },
 ): Promise<void> {

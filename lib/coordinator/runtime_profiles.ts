@@ -22,16 +22,17 @@ interface ProfileRecord {
   readonly updated_at: number;
 }
 
-const ALL = "SELECT * FROM runtime_profiles ORDER BY created_at, rowid";
+const ALL = "SELECT * FROM runtime_profiles WHERE workspace_id = :workspace ORDER BY created_at, rowid";
 
 const ADD = `
 INSERT INTO runtime_profiles
-  (id, display_name, provider, command_name, description, fixed_args, env, visibility, enabled, created_at, updated_at)
-VALUES (:id, :name, :provider, :command, :description, :args, :env, :visibility, 1, :now, :now)
-ON CONFLICT (display_name) DO NOTHING`;
+  (id, workspace_id, display_name, provider, command_name, description, fixed_args, env, visibility, enabled, created_at,
+   updated_at)
+VALUES (:id, :workspace, :name, :provider, :command, :description, :args, :env, :visibility, 1, :now, :now)
+ON CONFLICT (workspace_id, display_name) DO NOTHING`;
 
 const BUILT_IN = `
-SELECT 1 FROM agents a JOIN runtimes r ON r.id = a.runtime_id WHERE a.name = :name AND r.profile_id IS NULL`;
+SELECT 1 FROM agents a JOIN runtimes r ON r.id = a.runtime_id WHERE a.name = :name AND r.profile_id IS NULL AND r.workspace_id = :workspace`;
 
 /** Its runtimes have no place to run any more; those with a history stay for it. */
 const TAKE_RUNTIMES = `
@@ -42,12 +43,12 @@ const OPEN_TASKS = `
 SELECT count(*) AS count FROM tasks WHERE ${isOpen()} AND runtime_id IN (SELECT id FROM runtimes WHERE profile_id = :id)`;
 
 export async function listProfiles(deps: Deps): Promise<ProfileView[]> {
-  return (await deps.store.all<ProfileRecord>(ALL)).map(toView);
+  return (await deps.store.all<ProfileRecord>(ALL, { workspace: deps.workspaceId })).map(toView);
 }
 
 /** As daemons get them (wire protocol 4.1), with the environment that only we have. */
 export async function wireProfiles(deps: Deps): Promise<Record<string, unknown>[]> {
-  const records = await deps.store.all<ProfileRecord>(ALL);
+  const records = await deps.store.all<ProfileRecord>(ALL, { workspace: deps.workspaceId });
   return records.filter(({ enabled }) => enabled === 1).map((record) => ({
     id: record.id,
     workspace_id: deps.workspaceId,
@@ -65,10 +66,18 @@ export async function wireProfiles(deps: Deps): Promise<Record<string, unknown>[
   }));
 }
 
-/** The name of an enabled profile; `undefined` for one that is disabled or gone. */
-export async function enabledProfileName(deps: Deps, id: string): Promise<string | undefined> {
-  const sql = "SELECT display_name FROM runtime_profiles WHERE id = :id AND enabled = 1";
-  return (await deps.store.get<{ display_name: string }>(sql, { id }))?.display_name;
+/** What registering a runtime of it has to know; `undefined` for one that is gone. */
+export async function profileOf(
+  deps: Deps,
+  id: string,
+): Promise<{ name: string; provider: string; enabled: boolean } | undefined> {
+  const sql = `SELECT display_name AS name, provider, enabled FROM runtime_profiles
+    WHERE id = :id AND workspace_id = :workspace`;
+  const row = await deps.store.get<{ name: string; provider: string; enabled: number }>(sql, {
+    id,
+    workspace: deps.workspaceId,
+  });
+  return row && { ...row, enabled: row.enabled === 1 };
 }
 
 export async function addProfile(deps: Deps, request: CreateProfile): Promise<ProfileView> {
@@ -77,10 +86,11 @@ export async function addProfile(deps: Deps, request: CreateProfile): Promise<Pr
   const problem = profileProblem({ displayName: name, command, fixedArgs, env });
   if (problem) throw new UserRefusal("invalid_request", `Adding a runtime failed: ${problem}`);
   return await inTransaction(deps, async (deps) => {
-    const builtIn = await deps.store.get(BUILT_IN, { name });
+    const builtIn = await deps.store.get(BUILT_IN, { name, workspace: deps.workspaceId });
     const id = deps.random.uuid();
     const added = builtIn ? 0 : await deps.store.run(ADD, {
       id,
+      workspace: deps.workspaceId,
       name,
       provider: request.protocol_family,
       command,
@@ -138,8 +148,8 @@ export function removeProfile(deps: Deps, nameOrId: string): Promise<ProfileView
 }
 
 async function recordOf(deps: Deps, nameOrId: string): Promise<ProfileRecord> {
-  const sql = "SELECT * FROM runtime_profiles WHERE id = :it OR display_name = :it";
-  const record = await deps.store.get<ProfileRecord>(sql, { it: nameOrId });
+  const sql = "SELECT * FROM runtime_profiles WHERE workspace_id = :workspace AND (id = :it OR display_name = :it)";
+  const record = await deps.store.get<ProfileRecord>(sql, { it: nameOrId, workspace: deps.workspaceId });
   if (record) return record;
   const names = (await listProfiles(deps)).map(({ display_name }) => display_name);
   throw new UserRefusal(
@@ -152,7 +162,7 @@ async function recordOf(deps: Deps, nameOrId: string): Promise<ProfileRecord> {
 }
 
 function tell(deps: Deps): void {
-  deps.store.afterCommit(() => deps.wakeups.publish({ kind: "profiles-changed" }));
+  deps.store.afterCommit(() => deps.wakeups.publish({ kind: "profiles-changed", workspaceId: deps.workspaceId }));
 }
 
 /** Values of variables may be secrets: only their names are shown. */

@@ -1,67 +1,103 @@
 /** Runtimes and their agents: register (an upsert that keeps ids), heartbeat, deregister. */
+import { isFresh } from "../core/lease.ts";
 import type { RegisterRequest } from "../wire/payloads.ts";
-import { type Deps, inTransaction } from "./deps.ts";
-import { enabledProfileName } from "./runtime_profiles.ts";
+import { type Caller, mayUse } from "./caller.ts";
+import { type Deps, inTransaction, type Shared } from "./deps.ts";
+import { profileOf } from "./runtime_profiles.ts";
 import { type RuntimeRecord, wireTime } from "./records.ts";
+import { isOpen } from "./sql.ts";
+import { cancelTask } from "./transitions.ts";
 
-const COLUMNS = `:id, :daemon, :provider, :profile, :name, :version, :device, :position, :status, :now, :now, :now`;
+const COLUMNS =
+  `:id, :workspace, :owner, :metadata, :daemon, :provider, :profile, :name, :version, :device, :position, :status, :now, :now, :now`;
 
 /** One statement per kind of key: a built-in is known by its provider, a custom one by its profile. */
 function upsert(conflict: string): string {
   return `
 INSERT INTO runtimes
-  (id, daemon_id, provider, profile_id, name, version, device_name, position, status, last_seen_at, created_at, updated_at)
+  (id, workspace_id, owner_id, metadata, daemon_id, provider, profile_id, name, version, device_name, position, status, last_seen_at, created_at, updated_at)
 VALUES (${COLUMNS})
 ON CONFLICT ${conflict} DO UPDATE SET
+  owner_id = coalesce(excluded.owner_id, runtimes.owner_id), metadata = excluded.metadata,
   provider = excluded.provider, name = excluded.name, version = excluded.version, device_name = excluded.device_name,
-  position = excluded.position, removed_at = NULL, status = excluded.status, last_seen_at = excluded.last_seen_at,
+  position = excluded.position, status = excluded.status, last_seen_at = excluded.last_seen_at,
   updated_at = excluded.updated_at
 RETURNING *`;
 }
-const UPSERT_BUILTIN = upsert("(daemon_id, provider) WHERE profile_id IS NULL");
-const UPSERT_PROFILE = upsert("(daemon_id, profile_id) WHERE profile_id IS NOT NULL");
+const UPSERT_BUILTIN = upsert("(workspace_id, daemon_id, provider) WHERE profile_id IS NULL AND removed_at IS NULL");
+const UPSERT_PROFILE = upsert(
+  "(workspace_id, daemon_id, profile_id) WHERE profile_id IS NOT NULL AND removed_at IS NULL",
+);
 
 /** A machine that changed its daemon id keeps its runtime, agent and tasks, unless it has registered anew already. */
 const ADOPT_LEGACY = `
 UPDATE runtimes SET daemon_id = :daemon
-WHERE lower(daemon_id) = lower(:legacy) AND provider = :provider AND profile_id IS NULL
-  AND NOT EXISTS (
-    SELECT 1 FROM runtimes WHERE daemon_id = :daemon AND provider = :provider AND profile_id IS NULL)`;
+WHERE workspace_id = :workspace AND lower(daemon_id) = lower(:legacy) AND provider = :provider AND profile_id IS NULL
+  AND removed_at IS NULL AND NOT EXISTS (
+    SELECT 1 FROM runtimes
+    WHERE workspace_id = :workspace AND daemon_id = :daemon AND provider = :provider AND profile_id IS NULL
+      AND removed_at IS NULL)`;
 
 const UPSERT_AGENT = `
 INSERT INTO agents (id, runtime_id, name) VALUES (:id, :runtime, :name)
-ON CONFLICT (runtime_id) DO UPDATE SET name = excluded.name`;
+ON CONFLICT (runtime_id) WHERE own = 1 DO UPDATE SET name = excluded.name`;
 
 /** A built-in is simply called after its CLI, a custom one as its profile. */
 async function agentName(deps: Deps, runtime: RuntimeRecord): Promise<string> {
-  const profile = runtime.profile_id && await enabledProfileName(deps, runtime.profile_id);
+  const profile = runtime.profile_id && (await profileOf(deps, runtime.profile_id))?.name;
   return profile || (runtime.profile_id === null ? runtime.provider : runtime.name);
 }
 
-/** A profile that was switched off while its daemon registered: the daemon fetches them anew and asks again. */
+/** A profile that was switched off or removed while its daemon registered: the daemon fetches them anew and asks again. */
 export class ProfileGone extends Error {
   override readonly name = "ProfileGone";
+  constructor(readonly status: 400 | 409, message: string) {
+    super(message);
+  }
+}
+
+export interface Registration {
+  readonly request: RegisterRequest;
+  /** Of the daemon (wire protocol 0.4). */
+  readonly capabilities: readonly string[];
+  /** The user whose token it came with; null where there is none. */
+  readonly owner: string | null;
+}
+
+/** A profile's own, whatever the daemon calls it. Throws `ProfileGone`. */
+async function providerOf(deps: Deps, entry: { type: string; profile_id?: string }): Promise<string> {
+  if (!entry.profile_id) return entry.type.trim().toLowerCase() || "unknown";
+  const profile = await profileOf(deps, entry.profile_id);
+  if (!profile) throw new ProfileGone(400, `unknown runtime profile: ${entry.profile_id}`);
+  if (!profile.enabled) throw new ProfileGone(409, `runtime profile is disabled: ${entry.profile_id}`);
+  return profile.provider;
 }
 
 /** The runtimes of the call, each once, with the ids they had before. Their order becomes the order of the agents. */
-export function registerRuntimes(deps: Deps, request: RegisterRequest): Promise<RuntimeRecord[]> {
+export function registerRuntimes(deps: Deps, registration: Registration): Promise<RuntimeRecord[]> {
+  const { request, capabilities, owner } = registration;
   return inTransaction(deps, async (deps) => {
-    const { store, random } = deps;
+    const { store, random, workspaceId: workspace } = deps;
     const now = deps.clock.now();
     const registered = new Map<string, RuntimeRecord>();
     for (const [position, entry] of request.runtimes.entries()) {
-      const provider = entry.type.trim().toLowerCase() || "unknown";
       const profile = entry.profile_id || null;
-      if (profile !== null && await enabledProfileName(deps, profile) === undefined) {
-        throw new ProfileGone(`Registering a runtime failed: there is no enabled profile ${profile}`);
-      }
+      const provider = await providerOf(deps, entry);
       if (profile === null) {
         for (const legacy of request.legacy_daemon_ids) {
-          await store.run(ADOPT_LEGACY, { daemon: request.daemon_id, legacy, provider });
+          await store.run(ADOPT_LEGACY, { daemon: request.daemon_id, legacy, provider, workspace });
         }
       }
       const runtime = await store.get<RuntimeRecord>(profile === null ? UPSERT_BUILTIN : UPSERT_PROFILE, {
         id: random.uuid(),
+        workspace,
+        owner,
+        metadata: JSON.stringify({
+          version: entry.version,
+          cli_version: request.cli_version,
+          launched_by: request.launched_by,
+          capabilities,
+        }),
         daemon: request.daemon_id,
         provider,
         profile,
@@ -82,30 +118,67 @@ export function registerRuntimes(deps: Deps, request: RegisterRequest): Promise<
     }
     for (const { profile_id } of request.failed_profiles) {
       await store.run(
-        "UPDATE runtimes SET status = 'offline', updated_at = :now WHERE daemon_id = :daemon AND profile_id = :profile",
-        { daemon: request.daemon_id, profile: profile_id, now },
+        `UPDATE runtimes SET status = 'offline', updated_at = :now
+         WHERE workspace_id = :workspace AND daemon_id = :daemon AND profile_id = :profile`,
+        { workspace, daemon: request.daemon_id, profile: profile_id, now },
       );
     }
     return [...registered.values()];
   });
 }
 
-/** False when there is no such runtime. A beat brings an offline runtime back. */
-export async function heartbeat(deps: Deps, runtimeId: string): Promise<boolean> {
-  const changed = await deps.store.run(
-    "UPDATE runtimes SET status = 'online', last_seen_at = :now WHERE id = :id AND removed_at IS NULL",
-    {
-      id: runtimeId,
-      now: deps.clock.now(),
-    },
-  );
-  return changed > 0;
+const BEAT = `
+UPDATE runtimes SET status = 'online', last_seen_at = :now WHERE id = :id AND removed_at IS NULL
+RETURNING (SELECT count(*) FROM requests WHERE runtime_id = runtimes.id AND status = 'pending') AS asked`;
+
+/** `undefined` when there is no such runtime. A beat brings an offline runtime back. `asked`: requests that wait for it. */
+export function heartbeat(deps: Shared, runtimeId: string): Promise<{ readonly asked: number } | undefined> {
+  return deps.store.get<{ asked: number }>(BEAT, { id: runtimeId, now: deps.clock.now() });
 }
 
-/** Marks them offline. Unknown ids are skipped, tasks are left alone. */
-export async function deregisterRuntimes(deps: Deps, runtimeIds: readonly string[]): Promise<void> {
+/** For people: those that are there, in the order of `agents`. */
+export async function listRuntimes(deps: Deps): Promise<Record<string, unknown>[]> {
+  const sql = `SELECT * FROM runtimes WHERE workspace_id = :workspace AND removed_at IS NULL
+    ORDER BY position, created_at, id`;
+  const now = deps.clock.now();
+  const runtimes = await deps.store.all<RuntimeRecord>(sql, { workspace: deps.workspaceId });
+  return runtimes.map((one) => ({ ...wireRuntime(one), ...(isOnline(one, now) ? {} : { status: "offline" }) }));
+}
+
+/** What its row says may be as old as a sweep. */
+export function isOnline(runtime: Pick<RuntimeRecord, "status" | "last_seen_at">, now: number): boolean {
+  return runtime.status === "online" && isFresh(runtime.last_seen_at, now);
+}
+
+/**
+ * Takes it out of the workspace, with what was to be done on it; its daemon sees that it is gone and may come back under a
+ * new id. The row stays for the tasks that it did.
+ */
+export function removeRuntime(deps: Deps, runtimeId: string): Promise<void> {
+  return inTransaction(deps, async (deps) => {
+    const { store } = deps;
+    await store.run("UPDATE runtimes SET status = 'offline', removed_at = :now, updated_at = :now WHERE id = :id", {
+      id: runtimeId,
+      now: deps.clock.now(),
+    });
+    const open = `SELECT id FROM tasks WHERE runtime_id = :id AND ${isOpen()}`;
+    for (const { id } of await store.all<{ id: string }>(open, { id: runtimeId })) await cancelTask(deps, id);
+    await store.run("DELETE FROM requests WHERE runtime_id = :id", { id: runtimeId });
+    // The next beat tells its daemon, and this makes it beat.
+    store.afterCommit(() => deps.wakeups.publish({ kind: "pending-work", runtimeId }));
+  });
+}
+
+/** Marks them offline. Unknown ones and those of others are skipped, tasks are left alone. */
+export async function deregisterRuntimes(
+  deps: Shared,
+  { ids, caller }: { ids: readonly string[]; caller: Caller },
+): Promise<void> {
   await inTransaction(deps, async (deps) => {
-    for (const id of runtimeIds) {
+    for (const id of ids) {
+      const sql = "SELECT workspace_id, daemon_id FROM runtimes WHERE id = :id";
+      const row = await deps.store.get<{ workspace_id: string; daemon_id: string }>(sql, { id });
+      if (!row || !mayUse(caller, row)) continue;
       await deps.store.run("UPDATE runtimes SET status = 'offline', updated_at = :now WHERE id = :id", {
         id,
         now: deps.clock.now(),
@@ -114,16 +187,11 @@ export async function deregisterRuntimes(deps: Deps, runtimeIds: readonly string
   });
 }
 
-export async function runtimeExists(deps: Deps, runtimeId: string): Promise<boolean> {
-  const sql = "SELECT 1 FROM runtimes WHERE id = :id AND removed_at IS NULL";
-  return await deps.store.get(sql, { id: runtimeId }) !== undefined;
-}
-
 /** The runtime object of the daemon protocol. */
-export function wireRuntime(runtime: RuntimeRecord, deps: Deps): Record<string, unknown> {
+export function wireRuntime(runtime: RuntimeRecord): Record<string, unknown> {
   return {
     id: runtime.id,
-    workspace_id: deps.workspaceId,
+    workspace_id: runtime.workspace_id,
     daemon_id: runtime.daemon_id,
     name: runtime.name,
     custom_name: null,
@@ -131,7 +199,8 @@ export function wireRuntime(runtime: RuntimeRecord, deps: Deps): Record<string, 
     provider: runtime.provider,
     status: runtime.status,
     device_info: [runtime.device_name, runtime.version].filter(Boolean).join(" · "),
-    metadata: { version: runtime.version },
+    metadata: JSON.parse(runtime.metadata),
+    owner_id: runtime.owner_id,
     visibility: "private",
     profile_id: runtime.profile_id,
     last_seen_at: wireTime(runtime.last_seen_at),

@@ -3,6 +3,7 @@ import postgres from "postgres";
 import type { Logger } from "../core/ports.ts";
 import { type Database, databaseName } from "./database.ts";
 import { type NumberedStatement, postgresText } from "./dialect.ts";
+import { READABLE_BY, READABLE_KEY } from "./migrations.ts";
 import { POSTGRES_MIGRATIONS } from "./migrations_postgres.ts";
 import { PostgresPeers } from "./peers_postgres.ts";
 import { type Peers, type SqlParams, type Store, StoreError } from "./store.ts";
@@ -80,7 +81,8 @@ async function execute(connection: postgres.ISql, sql: string, params: SqlParams
   const values = names.map((name) => {
     const value = params[name];
     if (value === undefined) throw new Error(`Running a statement failed: it has no value for :${name}`);
-    return value;
+    // It knows no text with a NUL in it; what is looked for with one is not there.
+    return typeof value === "string" ? value.replaceAll("\0", "\ufffd") : value;
   });
   return await connection.unsafe(text, values, { prepare: true, simple: false } as postgres.UnsafeQueryOptions);
 }
@@ -198,12 +200,19 @@ async function migrate(sql: postgres.Sql, database: PostgresDatabase): Promise<v
     if (!seen?.ours) await tx.unsafe("CREATE TABLE drover_schema (version INTEGER NOT NULL)");
     const [row] = await tx<{ version: number }[]>`SELECT version FROM drover_schema`;
     const from = row?.version ?? 0;
-    if (from > POSTGRES_MIGRATIONS.length) throw writtenByNewer(database, from);
+    if (from > POSTGRES_MIGRATIONS.length) {
+      const [kept] = await tx<{ meta: boolean }[]>`SELECT to_regclass('meta') IS NOT NULL AS meta`;
+      const [mark] = kept?.meta
+        ? await tx<{ value: string }[]>`SELECT value FROM meta WHERE key = ${READABLE_KEY}`
+        : [];
+      if (Number(mark?.value ?? Infinity) > POSTGRES_MIGRATIONS.length) throw writtenByNewer(database, from);
+    }
+    if (from >= POSTGRES_MIGRATIONS.length) return;
     for (const step of POSTGRES_MIGRATIONS.slice(from)) await tx.unsafe(step);
     if (!row) await tx`INSERT INTO drover_schema (version) VALUES (${POSTGRES_MIGRATIONS.length})`;
-    else if (from < POSTGRES_MIGRATIONS.length) {
-      await tx`UPDATE drover_schema SET version = ${POSTGRES_MIGRATIONS.length}`;
-    }
+    else await tx`UPDATE drover_schema SET version = ${POSTGRES_MIGRATIONS.length}`;
+    await tx`INSERT INTO meta (key, value) VALUES (${READABLE_KEY}, ${String(READABLE_BY)})
+      ON CONFLICT (key) DO UPDATE SET value = excluded.value`;
   });
 }
 

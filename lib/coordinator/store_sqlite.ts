@@ -1,7 +1,7 @@
 /** The SQLite file: opening it safely, prepared statements that are kept, and transactions that take turns. */
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { sqliteText } from "./dialect.ts";
-import { MIGRATIONS } from "./migrations.ts";
+import { MIGRATIONS, READABLE_BY, READABLE_KEY } from "./migrations.ts";
 import { Mutex } from "./mutex.ts";
 import { type SqlParams, type Store, StoreError } from "./store.ts";
 
@@ -204,13 +204,20 @@ class Schema {
           "move it aside, and drover makes a new one",
       );
     }
-    if (schema > MIGRATIONS.length) {
+    if (schema > MIGRATIONS.length && this.#readableBy() > MIGRATIONS.length) {
       throw new StoreError(
         "store_newer",
         `Opening the task database ${this.#path} failed: its schema is ${schema} and this drover knows up to ` +
           `${MIGRATIONS.length}; use the newer drover that wrote it, or move the file aside`,
       );
     }
+  }
+
+  /** The oldest schema that can work with this one; a later drover wrote it down. */
+  #readableBy(): number {
+    const sql = "SELECT value FROM meta WHERE key = :key";
+    const row = this.#db.prepare(sql).get({ key: READABLE_KEY }) as { value: string } | undefined;
+    return Number(row?.value ?? Infinity);
   }
 
   bringUpToDate(): void {
@@ -228,9 +235,13 @@ class Schema {
 
   #migrate(): void {
     const from = this.#pragma("user_version");
+    if (from >= MIGRATIONS.length) return;
     for (const sql of MIGRATIONS.slice(from)) this.#db.exec(sql);
     this.#db.exec(`PRAGMA application_id = ${APPLICATION_ID}`);
     this.#db.exec(`PRAGMA user_version = ${MIGRATIONS.length}`);
+    const mark =
+      "INSERT INTO meta (key, value) VALUES (:key, :value) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+    this.#db.prepare(mark).run({ key: READABLE_KEY, value: String(READABLE_BY) });
   }
 }
 

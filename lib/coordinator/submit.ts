@@ -2,26 +2,33 @@
 import type { CreateTask } from "../wire/control.ts";
 import { type Deps, inTransaction } from "./deps.ts";
 import type { TaskRecord } from "./records.ts";
-import { isPending } from "./sql.ts";
+import { isActive, isPending } from "./sql.ts";
 import { UserRefusal } from "./user_refusal.ts";
-import { listChoices } from "./views.ts";
+import { type AgentChoice, listChoices } from "./views.ts";
 
 export const PROMPT_LIMIT_BYTES = 4 * 1024 * 1024;
 /** A thread is called after the first line of its first prompt. */
 const TITLE_LENGTH = 80;
 
-const ADD_THREAD = "INSERT INTO threads (id, title, created_at) VALUES (:id, :title, :now)";
+const ADD_THREAD = `
+INSERT INTO threads (id, workspace_id, title, description, created_at, updated_at)
+VALUES (:id, :workspace, :title, :description, :now, :now)`;
 
 const ADD_TASK = `
 INSERT INTO tasks
-  (id, thread_id, agent_id, runtime_id, status, priority, prompt, directory_mode, directory_path, permission, model,
-   effort, sandbox, brings, time_limit_ms, submitted_to, created_at)
-VALUES (:id, :thread, :agent, :runtime, 'queued', :priority, :prompt, :mode, :path, :permission, :model,
+  (id, workspace_id, thread_id, agent_id, runtime_id, status, priority, prompt, directory_mode, directory_path, permission,
+   model, effort, sandbox, brings, time_limit_ms, submitted_to, created_at)
+VALUES (:id, :workspace, :thread, :agent, :runtime, 'queued', :priority, :prompt, :mode, :path, :permission, :model,
    :effort, :sandbox, :brings, :timeLimit, :instance, :now)
 ON CONFLICT DO NOTHING`;
 
 const PENDING_IN_THREAD = `
 SELECT id FROM tasks WHERE thread_id = :thread AND agent_id = :agent AND ${isPending()}`;
+
+const OPEN_OF_AGENT = `
+SELECT (SELECT count(*) FROM tasks INDEXED BY tasks_active WHERE agent_id = :agent AND ${isActive()}) +
+  (SELECT count(*) FROM tasks INDEXED BY tasks_queue JOIN agents a ON a.runtime_id = tasks.runtime_id
+   WHERE a.id = :agent AND agent_id = :agent AND status = 'queued') AS open`;
 
 interface Target {
   readonly agentId: string;
@@ -39,11 +46,16 @@ export async function submitTask(
     const { store } = deps;
     const now = deps.clock.now();
     const target = await chooseAgent(deps, request.agent, context.resumed);
+    const workspace = deps.workspaceId;
     const thread = context.resumed?.thread_id ?? deps.random.uuid();
-    if (!context.resumed) await store.run(ADD_THREAD, { id: thread, title: titleOf(request.prompt), now });
+    if (!context.resumed) {
+      const { prompt } = request;
+      await store.run(ADD_THREAD, { id: thread, workspace, title: titleOf(prompt), description: prompt, now });
+    }
     const id = deps.random.uuid();
     const added = await store.run(ADD_TASK, {
       id,
+      workspace,
       thread,
       agent: target.agentId,
       runtime: target.runtimeId,
@@ -94,7 +106,10 @@ function checkRequest(request: CreateTask): void {
   }
 }
 
-/** The one that was named; else the one that worked before; else the first that is online, or simply the first. */
+/**
+ * The one that was named; else the one that worked before; else the first that is online, or simply the first. Of several
+ * machines that have it, the one with the least to do.
+ */
 async function chooseAgent(
   deps: Deps,
   name: string | undefined,
@@ -110,7 +125,9 @@ async function chooseAgent(
     );
   }
   const named = name === undefined ? agents : agents.filter((agent) => agent.name === name);
-  const agent = named.find((one) => one.online) ?? named[0];
+  const first = named.find((one) => one.online) ?? named[0];
+  const same = named.filter((one) => one.name === first?.name && one.online);
+  const agent = same.length > 1 ? await leastBusy(deps, same) : first;
   if (!agent) {
     const names = [...new Set(agents.map((one) => one.name))].join(", ");
     throw new UserRefusal(
@@ -119,6 +136,16 @@ async function chooseAgent(
     );
   }
   return agent;
+}
+
+/** By the tasks that are not over; the first of those with as few. */
+async function leastBusy(deps: Deps, agents: readonly AgentChoice[]): Promise<AgentChoice | undefined> {
+  const counts = new Map<string, number>();
+  for (const { agentId } of agents) {
+    counts.set(agentId, (await deps.store.get<{ open: number }>(OPEN_OF_AGENT, { agent: agentId }))?.open ?? 0);
+  }
+  const load = ({ agentId }: AgentChoice) => counts.get(agentId) ?? 0;
+  return agents.toSorted((a, b) => load(a) - load(b))[0];
 }
 
 function titleOf(prompt: string): string {

@@ -1,8 +1,10 @@
-/** What time does to tasks and runtimes when nobody calls: silence, limits, orphans and retention (wire protocol 3.5, 3.6). */
+/** What time does to tasks and runtimes when nobody calls: silence, limits and orphans (wire protocol 3.5, 3.6). */
 import { LEASE } from "../core/lease.ts";
-import { type Deps, inTransaction } from "./deps.ts";
+import { inTransaction, type Shared } from "./deps.ts";
+import { purgeRequests } from "./requests.ts";
 import type { SqlParams } from "./store.ts";
-import { isActive, isEnded, mayHappen } from "./sql.ts";
+import { isActive, mayHappen } from "./sql.ts";
+import { purgeTaskTokens } from "./tokens.ts";
 import { failTask, type Failure } from "./transitions.ts";
 
 /** So that a sweep after a long pause does not hold up everything else; the next one goes on. */
@@ -42,13 +44,13 @@ WHERE ${isActive("t")} AND t.status = 'dispatched' AND t.dispatched_at < :dispat
   },
   {
     tasks: `
-SELECT id FROM tasks INDEXED BY tasks_queue
-WHERE status = 'queued' AND created_at < :queued AND retry_reason IS DISTINCT FROM 'runtime_offline'
-LIMIT ${BATCH}`,
+SELECT t.id FROM tasks t INDEXED BY tasks_queue JOIN runtimes r ON r.id = t.runtime_id
+WHERE t.status = 'queued' AND t.created_at < :queued AND t.retry_reason IS DISTINCT FROM 'runtime_offline'
+  AND r.last_seen_at < :queued LIMIT ${BATCH}`,
     cutoffs: (now) => ({ queued: now - LEASE.queuedLimitMs }),
     event: "expire-queued",
     reason: "queued_expired",
-    error: "no runtime claimed the task in time",
+    error: "the runtime was away for too long while the task was in the queue",
   },
   {
     tasks: `
@@ -80,7 +82,7 @@ WHERE CAST(meta.value AS BIGINT) <= :before OR CAST(meta.value AS BIGINT) > :lat
  * Whether this round is ours: of the processes over one database one sweeps, the first. A time of sweeping that lies
  * ahead was written by a clock that is wrong, and binds nobody. Never throws, as little as `sweep`.
  */
-export async function takeSweep(deps: Pick<Deps, "store" | "clock" | "log">): Promise<boolean> {
+export async function takeSweep(deps: Pick<Shared, "store" | "clock" | "log">): Promise<boolean> {
   if (!deps.store.peers) return true;
   const now = deps.clock.now();
   const half = LEASE.sweepMs / 2;
@@ -97,9 +99,9 @@ export async function takeSweep(deps: Pick<Deps, "store" | "clock" | "log">): Pr
  * One round, up to the step after which it is `stopped`. Never throws: each step stands alone, and what fails in one is
  * logged and tried again in the next round.
  */
-export async function sweep(deps: Deps, options: { readonly stopped?: () => boolean } = {}): Promise<void> {
+export async function sweep(deps: Shared, options: { readonly stopped?: () => boolean } = {}): Promise<void> {
   const now = deps.clock.now();
-  const step = async (subject: string, work: (deps: Deps) => Promise<unknown>) => {
+  const step = async (subject: string, work: (deps: Shared) => Promise<unknown>) => {
     if (options.stopped?.()) return;
     try {
       await inTransaction(deps, work);
@@ -115,6 +117,8 @@ export async function sweep(deps: Deps, options: { readonly stopped?: () => bool
       }
     });
   }
+  await step("expired tokens", purgeTaskTokens);
+  await step("old requests", purgeRequests);
   await step(
     "forgotten runtimes",
     (deps) => deps.store.run(FORGET_RUNTIMES, { forgotten: now - LEASE.forgetRuntimeMs }),
@@ -122,7 +126,7 @@ export async function sweep(deps: Deps, options: { readonly stopped?: () => bool
 }
 
 /** A daemon that has just started holds none of the tasks its predecessor had in flight. */
-export function recoverOrphans(deps: Deps, runtimeId: string): Promise<{ orphaned: number; retried: number }> {
+export function recoverOrphans(deps: Shared, runtimeId: string): Promise<{ orphaned: number; retried: number }> {
   return inTransaction(deps, async (deps) => {
     const orphans = await deps.store.all<{ id: string }>(
       `SELECT id FROM tasks INDEXED BY tasks_active WHERE runtime_id = :runtime AND ${mayHappen("recover-orphan")}`,
@@ -139,20 +143,5 @@ export function recoverOrphans(deps: Deps, runtimeId: string): Promise<{ orphane
       if (failed.retried) retried++;
     }
     return { orphaned: orphans.length, retried };
-  });
-}
-
-/** Deletes tasks that ended before `before`, with their messages, usage and emptied threads; the number of tasks. */
-export function purgeEnded(deps: Deps, before: number): Promise<number> {
-  return inTransaction(deps, async (deps) => {
-    const purged = await deps.store.run(`DELETE FROM tasks WHERE ${isEnded()} AND completed_at < :before`, {
-      before,
-    });
-    if (purged > 0) {
-      await deps.store.run(
-        "DELETE FROM threads WHERE NOT EXISTS (SELECT 1 FROM tasks WHERE tasks.thread_id = threads.id)",
-      );
-    }
-    return purged;
   });
 }

@@ -3,9 +3,11 @@ import { decideRetry, isResumeUnsafe } from "../core/failure.ts";
 import { LEASE } from "../core/lease.ts";
 import type { TaskEvent } from "../core/task_state.ts";
 import type { CompleteRequest, FailRequest } from "../wire/payloads.ts";
-import { type Deps, inTransaction } from "./deps.ts";
+import { tellFailure, tellOutput } from "./comments.ts";
+import { inTransaction, type Shared } from "./deps.ts";
 import type { TaskRecord } from "./records.ts";
-import { isPending, mayHappen } from "./sql.ts";
+import { isOpen, isPending, mayHappen } from "./sql.ts";
+import { dropTaskTokens } from "./tokens.ts";
 
 /** What an event did to a task: moved it, came too late for it, or found none. */
 export type Moved =
@@ -13,7 +15,7 @@ export type Moved =
   | { readonly kind: "unchanged"; readonly task: TaskRecord }
   | { readonly kind: "no-such-task" };
 
-export function findTask(deps: Deps, id: string): Promise<TaskRecord | undefined> {
+export function findTask(deps: Shared, id: string): Promise<TaskRecord | undefined> {
   return deps.store.get<TaskRecord>("SELECT * FROM tasks WHERE id = :id", { id });
 }
 
@@ -60,10 +62,10 @@ const FAIL: Record<FailEvent, string> = {
 /** The next attempt: the same work, and the session unless it is what failed. Not made while another task holds the place. */
 const RETRY = `
 INSERT INTO tasks
-  (id, thread_id, agent_id, runtime_id, status, priority, prompt, directory_mode, directory_path, permission, model,
-   effort, sandbox, brings, time_limit_ms, submitted_to, attempt, max_attempts, retry_of, retry_reason, force_fresh_session, session_id, work_dir,
+  (id, workspace_id, thread_id, agent_id, runtime_id, status, kind, priority, prompt, directory_mode, directory_path, permission,
+   model, effort, sandbox, brings, time_limit_ms, submitted_to, attempt, max_attempts, retry_of, retry_reason, force_fresh_session, session_id, work_dir,
    fire_at, created_at)
-SELECT :id, thread_id, agent_id, runtime_id, :status, priority, prompt, directory_mode, directory_path, permission, model,
+SELECT :id, workspace_id, thread_id, agent_id, runtime_id, :status, kind, priority, prompt, directory_mode, directory_path, permission, model,
    effort, sandbox, brings, time_limit_ms, submitted_to, :attempt, max_attempts, id, failure_reason, CAST(:fresh AS BIGINT),
    CASE WHEN CAST(:fresh AS BIGINT) = 1 OR session_id IS NOT DISTINCT FROM retired_session_id THEN NULL ELSE session_id END, work_dir, :fireAt, :now
 FROM tasks AS failed
@@ -74,22 +76,31 @@ WHERE id = :parent AND NOT EXISTS (
 ON CONFLICT DO NOTHING
 RETURNING id`;
 
-export function startTask(deps: Deps, id: string): Promise<Moved> {
+/** What was said to the failed attempt is for the next one. */
+const HAND_ON = "UPDATE comments SET task_id = :to WHERE thread_id = :thread AND task_id = :from";
+
+/** Nobody works on it any more, and nobody said so. */
+const GIVE_BACK = `
+UPDATE threads SET status = 'todo', updated_at = :now
+WHERE id = :id AND number IS NOT NULL AND status = 'in_progress' AND NOT EXISTS (
+  SELECT 1 FROM tasks WHERE tasks.thread_id = threads.id AND ${isOpen()})`;
+
+export function startTask(deps: Shared, id: string): Promise<Moved> {
   return move(deps, START, { id, now: deps.clock.now() });
 }
 
 /** A sign of life while the task is prepared. */
-export function renewLease(deps: Deps, id: string): Promise<Moved> {
+export function renewLease(deps: Shared, id: string): Promise<Moved> {
   return move(deps, RENEW, { id, lease: deps.clock.now() + LEASE.prepareMs });
 }
 
 /** The directory is held by another task. A reason that is a path is not shown: it may be private. */
-export function waitForDirectory(deps: Deps, wait: { id: string; reason: string }): Promise<Moved> {
+export function waitForDirectory(deps: Shared, wait: { id: string; reason: string }): Promise<Moved> {
   const reason = wait.reason.startsWith("local_directory /") ? "" : wait.reason;
   return move(deps, WAIT, { id: wait.id, reason: reason || null, lease: deps.clock.now() + LEASE.prepareMs });
 }
 
-export function completeTask(deps: Deps, id: string, { request }: { request: CompleteRequest }): Promise<Moved> {
+export function completeTask(deps: Shared, id: string, { request }: { request: CompleteRequest }): Promise<Moved> {
   return inTransaction(deps, async (deps) => {
     const moved = await move(deps, COMPLETE, {
       id,
@@ -102,18 +113,23 @@ export function completeTask(deps: Deps, id: string, { request }: { request: Com
       retired: request.retired_session_id || null,
       pr: request.pr_url || null,
     });
-    if (moved.kind === "moved") ended(deps, moved.task);
+    if (moved.kind === "moved") {
+      await dropTaskTokens(deps, id);
+      await tellOutput(deps, id, request.output);
+      ended(deps, moved.task);
+    }
     return moved;
   });
 }
 
 /** Idempotent: a task that has ended stays as it is. */
-export function cancelTask(deps: Deps, id: string): Promise<Moved> {
+export function cancelTask(deps: Shared, id: string): Promise<Moved> {
   return inTransaction(deps, async (deps) => {
     const moved = await move(deps, CANCEL, { id, now: deps.clock.now() });
     if (moved.kind === "moved") {
       const { runtime_id: runtimeId } = moved.task;
       deps.store.afterCommit(() => deps.wakeups.publish({ kind: "task-changed", runtimeId, taskId: id }));
+      await dropTaskTokens(deps, id);
       ended(deps, moved.task);
     }
     return moved;
@@ -131,7 +147,7 @@ export interface Failure {
 }
 
 /** Fails a task and, where the reason allows, makes its next attempt in the same transaction: never one without the other. */
-export function failTask(deps: Deps, failure: Failure): Promise<Moved & { readonly retried?: boolean }> {
+export function failTask(deps: Shared, failure: Failure): Promise<Moved & { readonly retried?: boolean }> {
   return inTransaction(deps, async (deps) => {
     const { report } = failure;
     const moved = await move(deps, FAIL[failure.event], {
@@ -147,13 +163,17 @@ export function failTask(deps: Deps, failure: Failure): Promise<Moved & { readon
       retired: report?.retired_session_id || null,
     });
     if (moved.kind !== "moved") return moved;
+    // Where nobody reported, the agent may be at work unheard.
+    if (failure.event === "fail" && report) await dropTaskTokens(deps, failure.id);
     const retried = await retry(deps, moved.task);
+    if (!retried) await tellFailure(deps, moved.task.id, failure.error);
+    if (!retried && !report) await deps.store.run(GIVE_BACK, { id: moved.task.thread_id, now: deps.clock.now() });
     ended(deps, moved.task);
     return { ...moved, retried };
   });
 }
 
-async function retry(deps: Deps, failed: TaskRecord): Promise<boolean> {
+async function retry(deps: Shared, failed: TaskRecord): Promise<boolean> {
   const reason = failed.failure_reason ?? "";
   const decision = decideRetry(reason, failed.attempt, failed.max_attempts);
   if (decision.kind === "none") return false;
@@ -168,6 +188,7 @@ async function retry(deps: Deps, failed: TaskRecord): Promise<boolean> {
     now,
   });
   if (!child) return false;
+  await deps.store.run(HAND_ON, { thread: failed.thread_id, from: failed.id, to: child.id });
   const wakeup = { kind: "task-available", runtimeId: failed.runtime_id, taskId: child.id } as const;
   deps.store.afterCommit(() => {
     if (decision.delayMs > 0) deps.wakeups.publishLater(wakeup, { afterMs: decision.delayMs });
@@ -177,7 +198,7 @@ async function retry(deps: Deps, failed: TaskRecord): Promise<boolean> {
 }
 
 /** The end of one task may be what another waits for: its thread, or its agent's cap. */
-function ended(deps: Deps, task: TaskRecord): void {
+function ended(deps: Shared, task: TaskRecord): void {
   deps.store.afterCommit(() => {
     deps.progress.delete(task.id);
     deps.wakeups.publish({ kind: "task-available", runtimeId: task.runtime_id });
@@ -185,7 +206,7 @@ function ended(deps: Deps, task: TaskRecord): void {
 }
 
 async function move(
-  deps: Deps,
+  deps: Shared,
   sql: string,
   params: { readonly id: string } & Record<string, string | number | null>,
 ): Promise<Moved> {

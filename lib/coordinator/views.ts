@@ -2,7 +2,7 @@
 import type * as z from "zod/mini";
 import type { AgentView, MessageView, TaskUsage, TaskView } from "../wire/control.ts";
 import { isFresh } from "../core/lease.ts";
-import type { Deps } from "./deps.ts";
+import type { Deps, Shared } from "./deps.ts";
 import { type TaskRecord, userTime } from "./records.ts";
 import { isActive } from "./sql.ts";
 import { UserRefusal } from "./user_refusal.ts";
@@ -19,7 +19,7 @@ SELECT t.*, a.name AS agent_name, r.provider,
 FROM tasks t JOIN agents a ON a.id = t.agent_id JOIN runtimes r ON r.id = t.runtime_id`;
 
 const LIST = `${VIEW}
-WHERE CAST(:statuses AS TEXT) IS NULL OR :statuses LIKE '%,' || t.status || ',%'
+WHERE t.workspace_id = :workspace AND (CAST(:statuses AS TEXT) IS NULL OR :statuses LIKE '%,' || t.status || ',%')
 ORDER BY t.created_at DESC, t.rowid DESC LIMIT :limit`;
 
 const USAGE = `
@@ -34,16 +34,16 @@ WHERE task_id = :id AND seq > :since ORDER BY seq`;
 const AGENT_ORDER = "ORDER BY r.position, r.created_at, a.name";
 
 const AGENTS = `
-SELECT a.name, r.provider, r.version, r.status, r.id AS runtime_id, r.last_seen_at,
+SELECT a.name, r.provider, r.version, r.device_name AS machine, r.status, r.id AS runtime_id, r.last_seen_at,
   a.max_concurrent_tasks,
   (SELECT count(*) FROM tasks t INDEXED BY tasks_active WHERE t.agent_id = a.id AND ${isActive("t")}) AS running,
   (SELECT count(*) FROM tasks t INDEXED BY tasks_queue WHERE t.runtime_id = r.id AND t.agent_id = a.id AND t.status = 'queued') AS queued
 FROM agents a JOIN runtimes r ON r.id = a.runtime_id
-WHERE r.removed_at IS NULL
+WHERE r.workspace_id = :workspace AND r.removed_at IS NULL
 ${AGENT_ORDER}`;
 
 /** `undefined` when the task is gone. */
-export async function viewTask(deps: Deps, id: string): Promise<TaskView | undefined> {
+export async function viewTask(deps: Shared, id: string): Promise<TaskView | undefined> {
   const task = await deps.store.get<Viewed>(`${VIEW} WHERE t.id = :id`, { id });
   return task && await toView(deps, task);
 }
@@ -54,11 +54,11 @@ export async function listTasks(
   query: { statuses?: readonly string[]; limit: number },
 ): Promise<TaskView[]> {
   const statuses = query.statuses ? `,${query.statuses.join(",")},` : null;
-  const tasks = await deps.store.all<Viewed>(LIST, { statuses, limit: query.limit });
+  const tasks = await deps.store.all<Viewed>(LIST, { statuses, limit: query.limit, workspace: deps.workspaceId });
   return await Promise.all(tasks.map((task) => toView(deps, task)));
 }
 
-async function toView(deps: Deps, task: Viewed): Promise<TaskView> {
+async function toView(deps: Shared, task: Viewed): Promise<TaskView> {
   const time = (ms: number | null) => ms === null ? null : userTime(ms);
   return {
     id: task.id,
@@ -90,13 +90,18 @@ async function toView(deps: Deps, task: Viewed): Promise<TaskView> {
     work_dir: task.durable_work_dir ?? task.work_dir,
     branch_name: task.branch_name,
     progress: deps.progress.get(task.id) ?? task.wait_reason,
-    usage: await deps.store.all<z.infer<typeof TaskUsage>>(USAGE, { id: task.id }),
+    usage: await listUsage(deps, task.id),
   };
+}
+
+/** By provider and model. */
+export function listUsage(deps: Shared, id: string): Promise<z.infer<typeof TaskUsage>[]> {
+  return deps.store.all<z.infer<typeof TaskUsage>>(USAGE, { id });
 }
 
 /** In order of `seq`, those after `since`; only the first `limit` when it is given, a constant of the caller's. */
 export async function listMessages(
-  deps: Deps,
+  deps: Shared,
   query: { id: string; since: number; limit?: number },
 ): Promise<MessageView[]> {
   const rows = await deps.store.all<
@@ -115,7 +120,7 @@ export async function listMessages(
 /** In the order in which the daemon registered their runtimes. */
 export async function listAgents(deps: Deps): Promise<AgentView[]> {
   const now = deps.clock.now();
-  const agents = await deps.store.all<AgentView & { last_seen_at: number }>(AGENTS);
+  const agents = await deps.store.all<AgentView & { last_seen_at: number }>(AGENTS, { workspace: deps.workspaceId });
   return agents.map(
     ({ last_seen_at, ...agent }) => ({
       ...agent,
@@ -134,13 +139,15 @@ export interface AgentChoice {
 const CHOICES = `
 SELECT a.id AS "agentId", r.id AS "runtimeId", a.name, r.status, r.last_seen_at
 FROM agents a JOIN runtimes r ON r.id = a.runtime_id
-WHERE r.removed_at IS NULL
+WHERE r.workspace_id = :workspace AND r.removed_at IS NULL
 ${AGENT_ORDER}`;
 
 /** What a task may be given to, in the same order, without the counting that makes `listAgents` as slow as the queue is long. */
 export async function listChoices(deps: Deps): Promise<AgentChoice[]> {
   const now = deps.clock.now();
-  const rows = await deps.store.all<Omit<AgentChoice, "online"> & { status: string; last_seen_at: number }>(CHOICES);
+  const rows = await deps.store.all<Omit<AgentChoice, "online"> & { status: string; last_seen_at: number }>(CHOICES, {
+    workspace: deps.workspaceId,
+  });
   return rows.map(
     ({ status, last_seen_at, ...choice }) => ({ ...choice, online: status === "online" && isFresh(last_seen_at, now) }),
   );
@@ -160,8 +167,9 @@ export async function resolveTask(deps: Deps, text: string): Promise<TaskRecord>
   }
   // "g" comes after every character of an id, so this is a range on the primary key.
   const found = await deps.store.all<TaskRecord>(
-    "SELECT * FROM tasks WHERE id >= :from AND id < :to ORDER BY id LIMIT 6",
+    "SELECT * FROM tasks WHERE id >= :from AND id < :to AND workspace_id = :workspace ORDER BY id LIMIT 6",
     {
+      workspace: deps.workspaceId,
       from: prefix,
       to: `${prefix}g`,
     },

@@ -16,6 +16,7 @@ interface Subscriber {
 export class Wakeups {
   readonly #clock: Clock;
   readonly #subscribers = new Set<Subscriber>();
+  readonly #listeners = new Set<(wakeup: Wakeup) => void>();
   readonly #timers = new Set<Disposable>();
   readonly #closed = new AbortController();
   readonly #tell: Tell;
@@ -55,6 +56,12 @@ export class Wakeups {
     return { [Symbol.asyncIterator]: () => ({ next, return: stop }) };
   }
 
+  /** Called with each hint in the turn in which it comes, for who passes all of them on at once. Must not throw. */
+  listen(heard: (wakeup: Wakeup) => void): Disposable {
+    this.#listeners.add(heard);
+    return { [Symbol.dispose]: () => void this.#listeners.delete(heard) };
+  }
+
   publish(wakeup: Wakeup): void {
     this.hear(wakeup);
     this.#tell({ wakeup });
@@ -62,6 +69,7 @@ export class Wakeups {
 
   /** What another process has published. */
   hear(wakeup: Wakeup): void {
+    for (const heard of this.#listeners) heard(wakeup);
     for (const { backlog, awake } of this.#subscribers) {
       if (backlog.length < BACKLOG && !backlog.some((waiting) => sameHint(waiting, wakeup))) backlog.push(wakeup);
       awake?.();
@@ -91,7 +99,8 @@ export class Wakeups {
 }
 
 function sameHint(a: Wakeup, b: Wakeup): boolean {
-  return a.kind === b.kind && a.runtimeId === b.runtimeId && a.taskId === b.taskId;
+  return a.kind === b.kind && a.workspaceId === b.workspaceId && a.userId === b.userId &&
+    a.runtimeId === b.runtimeId && a.taskId === b.taskId;
 }
 
 export interface Follower {

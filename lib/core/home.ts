@@ -33,6 +33,8 @@ export interface Home {
   readonly daemonId: string;
   readonly coordinatorDb: string;
   readonly outboxDb: string;
+  /** Of `drover serve`, unless it is told another directory. */
+  readonly server: string;
   readonly workspaces: string;
   readonly transcripts: string;
   /** Bare clones of what tasks have checked out, by workspace. */
@@ -85,6 +87,7 @@ export function homeLayout(root: string): Home {
     daemonId: at("daemon.id"),
     coordinatorDb: at("coordinator.db"),
     outboxDb: at("outbox.db"),
+    server: at("server"),
     workspaces: at("workspaces"),
     transcripts: at("transcripts"),
     repos: at("repos"),

@@ -14,7 +14,10 @@ export const LEASE = {
   reconnectGraceMs: 3 * 60 * 60_000,
   /** A claim that never started is failed after this. */
   dispatchLimitMs: 300_000,
-  /** A task that nobody claimed is failed after this. */
+  /**
+   * A queued task is failed when it, and the silence of its runtime, are older than this. A daemon that beats and does not
+   * claim has its reasons (a person's pause, a limit of the day), which end.
+   */
   queuedLimitMs: 2 * 60 * 60_000,
   /** A runtime that has been offline for this long and has no task left is forgotten. */
   forgetRuntimeMs: 7 * 24 * 60 * 60_000,

@@ -1,6 +1,7 @@
 /** HTTP and sockets as interfaces: what drover listens on, and how it reaches servers of this machine and elsewhere. */
 import type { Env, HostError } from "./ports.ts";
 import type { Dial } from "./socket_port.ts";
+import type { Upgrade } from "./upgrade_port.ts";
 
 export type Fetch = (request: Request) => Promise<Response>;
 
@@ -13,6 +14,12 @@ export interface UnixServer {
 export interface LoopbackServer {
   readonly port: number;
   /** At once, also under the hands of a client that has not finished its request. */
+  close(): Promise<void>;
+}
+
+export interface TcpServer {
+  readonly port: number;
+  /** Takes nobody any more and waits two seconds for answers that are on their way. */
   close(): Promise<void>;
 }
 
@@ -48,4 +55,15 @@ export interface Network {
    * it, and so can web pages: the handler has to tell. Throws `HostError` `address-in-use` or `permission`.
    */
   serveLoopback(port: number, handler: (request: Request) => Response | Promise<Response>): LoopbackServer;
+  /**
+   * HTTP on a TCP port of any address of this machine; port 0 takes a free one. Whoever reaches it can call it: the
+   * handler has to tell. Out of descriptors as `serveUnix`. Throws `HostError` `address-in-use` or `permission`.
+   */
+  serveTcp(
+    place: { readonly hostname: string; readonly port: number },
+    handler: (request: Request) => Response | Promise<Response>,
+    onLost?: (error: HostError) => void,
+  ): TcpServer;
+  /** Of a request to a server above. */
+  readonly upgrade: Upgrade;
 }

@@ -21,6 +21,14 @@ export function tighten(ownersPolicy: Permission, requested: Permission | undefi
   return WIDTH[requested] < WIDTH[ownersPolicy] ? requested : ownersPolicy;
 }
 
+/**
+ * Whether a server may name the command that is started for its tasks. One that nobody here chose has promised nothing,
+ * and asking it for its version runs it already.
+ */
+export function mayNameCommand(ownersPolicy: Permission): boolean {
+  return ownersPolicy === "full";
+}
+
 /** `refused`: it was asked for by name, or nothing narrower is left that the agent could promise. */
 export type ChosenPermission =
   | { readonly kind: "chosen"; readonly permission: Permission }

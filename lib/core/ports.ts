@@ -1,7 +1,15 @@
 /** The effects, as interfaces: everything drover needs from the machine. `lib/host/` implements each once. */
 import type { Network } from "./network_port.ts";
 
-export type { Fetch, LoopbackServer, Network, OutwardClient, UnixClient, UnixServer } from "./network_port.ts";
+export type {
+  Fetch,
+  LoopbackServer,
+  Network,
+  OutwardClient,
+  TcpServer,
+  UnixClient,
+  UnixServer,
+} from "./network_port.ts";
 
 export type Env = Readonly<Record<string, string>>;
 

@@ -13,6 +13,8 @@ export interface RemoteSettings {
   readonly watchAll: boolean;
   /** For workspaces that are watched without a word of their own. */
   readonly workspacePolicy: Permission;
+  /** Whether the demo agent takes the server's tasks, too: there is no model behind what it answers. */
+  readonly remoteDemo: boolean;
 }
 
 type Table = { readonly [K in keyof RemoteSettings]: Row<RemoteSettings[K]> };
@@ -59,6 +61,13 @@ export const REMOTE_SETTINGS: Table = {
     write: (value) => value,
     range: PERMISSIONS.join(", "),
     choices: PERMISSIONS,
+  },
+  remoteDemo: {
+    ...SWITCH,
+    key: "remote.demo",
+    variable: "DROVER_REMOTE_DEMO",
+    fallback: false,
+    choices: SWITCH_CHOICES,
   },
 };
 

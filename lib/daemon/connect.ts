@@ -6,6 +6,7 @@ import { type ClaimRoutes, createClaimRoutes } from "./claim_routes.ts";
 import type { Connection } from "./connection.ts";
 import type { ConnectionConfig, DaemonOptions } from "./daemon_contract.ts";
 import { createDelivery } from "./delivery.ts";
+import { customRefusal } from "./identity_gate.ts";
 import type { Outbox } from "./outbox.ts";
 import { createProfileRuntimes, type ProfileRuntimes } from "./profile_runtimes.ts";
 import { createRegistration, type Registration } from "./registration.ts";
@@ -42,6 +43,7 @@ export function openConnection(
     serverUrl: config.baseUrl,
     client,
     ...(config.consent ? { consent: config.consent } : {}),
+    ...(config.offers ? { offers: config.offers } : {}),
     wakeups: config.wakeups,
     delivery: createDelivery({
       connection: config.name,
@@ -57,7 +59,8 @@ export function openConnection(
     why: "",
   };
   const log = getLogger("registration");
-  const profiles = findProfile && createProfileRuntimes({ client, find: findProfile, log });
+  const refusal = (workspace: string) => customRefusal(config.consent, workspace);
+  const profiles = findProfile && createProfileRuntimes({ client, find: findProfile, refusal, log });
   const registration = createRegistration({ ...options, connection, log, ...(profiles ? { profiles } : {}) });
   return { connection, registration, routes, profiles };
 }

@@ -6,7 +6,7 @@ import type { Delivery } from "./delivery.ts";
 
 /** A hint that something is worth looking at; losing all of them costs latency and never work. */
 export interface Wakeup {
-  readonly kind: "task-available" | "task-changed" | "profiles-changed";
+  readonly kind: "task-available" | "task-changed" | "profiles-changed" | "workspaces-changed" | "pending-work";
   readonly runtimeId?: string;
   readonly taskId?: string;
 }
@@ -32,6 +32,8 @@ export interface Connection {
   readonly client: WireClient;
   /** Absent where all workspaces are the owner's own. */
   readonly consent?: Consent;
+  /** Which of this machine's agents the server is told of; absent = all of them. */
+  readonly offers?: (runtime: Runtime) => boolean;
   readonly wakeups: Wakeups;
   readonly delivery: Delivery;
   /** By the server's id. */

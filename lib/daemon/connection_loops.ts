@@ -136,6 +136,7 @@ export class ConnectionLoops {
     for await (const wakeup of this.connection.wakeups.subscribe(this.#signal)) {
       if (wakeup.kind === "task-available") this.#host.nudge();
       else if (wakeup.kind === "profiles-changed") this.#checkProfiles();
+      else if (wakeup.kind === "pending-work" && wakeup.runtimeId) this.#beatNow(wakeup.runtimeId);
       else if (wakeup.taskId) this.#host.runs().get(wakeup.taskId)?.checkStatus();
     }
   }

@@ -31,6 +31,8 @@ export interface ConnectionConfig {
   readonly remote?: boolean;
   /** Absent where all workspaces are the owner's own. */
   readonly consent?: Consent;
+  /** Which of this machine's agents the server is told of; absent = all of them. */
+  readonly offers?: (runtime: Runtime) => boolean;
   /** Absent where there is no WebSocket to it: everything is found by asking. */
   readonly dial?: Dial;
 }

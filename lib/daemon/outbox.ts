@@ -61,6 +61,7 @@ export class OutboxError extends Error {
   readonly code = "outbox_unusable";
 }
 
+/** Raised only by what an older program cannot work with: a release that is taken back leaves the file to the one before. */
 const SCHEMA_VERSION = 1;
 
 const SCHEMA = `

@@ -21,7 +21,7 @@ export interface ProfileRuntimes {
    * is for when they are registered: until then the ones of before are what the server has of us.
    */
   of(workspace: string, options: { signal: AbortSignal }): Promise<WorkspaceProfiles & { keep(): void }>;
-  /** Whether a server's profiles are others than those that were kept last, or one of those could not be found. */
+  /** Whether a server's profiles, or the owner's word on them, are others than last time, or one could not be found. */
   changed(workspace: string, options: { signal: AbortSignal }): Promise<boolean>;
   /** Of another version than it was; what belongs to another server is left alone. */
   put(runtime: Runtime): void;
@@ -34,16 +34,26 @@ interface Known extends WorkspaceProfiles {
   /** Names for people do not launch anything, but they are registered. */
   readonly names: string;
   readonly ids: readonly string[];
+  readonly refused: string | undefined;
 }
 
-const NONE: Known = { signature: profileSignature([]), names: "[]", ids: [], runtimes: [], failed: [] };
+const NONE: Known = {
+  signature: profileSignature([]),
+  names: "[]",
+  ids: [],
+  runtimes: [],
+  failed: [],
+  refused: undefined,
+};
 
 export function createProfileRuntimes(options: {
   readonly client: Pick<WireClient, "profiles">;
   readonly find: FindProfile;
+  /** Why those of a workspace are not used here, whatever they are; absent = they are. */
+  readonly refusal?: (workspace: string) => string | undefined;
   readonly log: Logger;
 }): ProfileRuntimes {
-  const { client, find, log } = options;
+  const { client, find, refusal, log } = options;
   const byWorkspace = new Map<string, Known>();
   const known = (workspace: string) => byWorkspace.get(workspace) ?? NONE;
 
@@ -56,10 +66,19 @@ export function createProfileRuntimes(options: {
     return undefined;
   };
 
-  const findAll = async (profiles: readonly RuntimeProfile[], signal: AbortSignal): Promise<WorkspaceProfiles> => {
-    const results = await Promise.all(
-      profiles.map(async (profile) => ({ profile, found: await find(profile, signal) })),
-    );
+  const findAll = async (
+    profiles: readonly RuntimeProfile[],
+    refused: string | undefined,
+    signal: AbortSignal,
+  ): Promise<WorkspaceProfiles> => {
+    const skip = (
+      { provider }: RuntimeProfile,
+      detail: string,
+    ) => ({ provider, why: "not-supported", detail } as const);
+    const results = await Promise.all(profiles.map(async (profile) => {
+      const found = refused === undefined ? await find(profile, signal) : skip(profile, refused);
+      return { profile, found };
+    }));
     const failed = results.flatMap(({ profile, found }) =>
       "why" in found ? [{ profile_id: profile.id, command_name: profile.command, reason: found.detail }] : []
     );
@@ -94,15 +113,18 @@ export function createProfileRuntimes(options: {
       const names = JSON.stringify(profiles.map(({ id, displayName }) => [id, displayName]));
       const before = known(workspace);
       // What could not be found may be there by now.
-      const same = before.signature === signature && before.names === names && before.failed.length === 0;
-      const found = same ? before : await findAll(profiles, signal);
+      const refused = refusal?.(workspace);
+      const same = before.signature === signature && before.names === names && before.failed.length === 0 &&
+        before.refused === refused;
+      const found = same ? before : await findAll(profiles, refused, signal);
       const ids = profiles.map(({ id }) => id);
-      return { ...found, keep: () => void byWorkspace.set(workspace, { ...found, signature, names, ids }) };
+      return { ...found, keep: () => void byWorkspace.set(workspace, { ...found, signature, names, ids, refused }) };
     },
     async changed(workspace, { signal }) {
       const profiles = await fetched(workspace, signal);
-      const { signature, failed } = known(workspace);
-      return profiles !== undefined && (profileSignature(profiles) !== signature || failed.length > 0);
+      const { signature, failed, refused } = known(workspace);
+      const other = refused !== refusal?.(workspace) && profiles?.length !== 0;
+      return profiles !== undefined && (profileSignature(profiles) !== signature || failed.length > 0 || other);
     },
     put: (runtime) => change(runtime, () => ({ runtime })),
     drop: (runtime, { detail }) =>

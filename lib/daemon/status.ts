@@ -86,9 +86,12 @@ export function waitingFor(
   agent: string | undefined,
   connections: readonly Pick<ConnectionStatus, "name" | "state" | "why">[],
 ): Waiting[] {
-  const servers = connections.filter(({ state }) => state !== "connected").map(({ name, state, why }) =>
-    `the server ${name} ${state === "refused" ? "refuses us" : "does not answer"}${why && ` (${why})`}: tried again`
-  );
+  const servers = connections.filter(({ state }) => state !== "connected").map(({ name, state, why }) => {
+    if (state === "connecting" && why === "") return `the server ${name} is being asked for the first time`;
+    return `the server ${name} ${state === "refused" ? "refuses us" : "does not answer"}${
+      why && ` (${why})`
+    }: tried again`;
+  });
   return [
     ...(agent === undefined ? [] : [{ what: "agent-cli", text: agent } as const]),
     ...servers.map((text) => ({ what: "server", text }) as const),

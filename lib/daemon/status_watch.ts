@@ -3,6 +3,7 @@ import type { StopReason } from "../core/message.ts";
 import type { Clock } from "../core/ports.ts";
 import { isTerminal } from "../core/task_state.ts";
 import type { WireClient } from "../wire/client.ts";
+import { createHintedWait } from "./hinted_wait.ts";
 
 /** How often a cancellation is looked for without a hint (wire protocol 0.6). */
 const STATUS_POLL_MS = 5_000;
@@ -20,33 +21,14 @@ export function createStatusWatch(
   options: { clock: Clock; onStop: (reason: StopReason) => void },
 ): StatusWatch {
   const { clock, onStop } = options;
-  let wake: (() => void) | undefined;
   // A hint may come while the status is being asked for: that answer may be older than the change.
-  let lookAgain = false;
-
-  const pause = (signal: AbortSignal) =>
-    new Promise<void>((resolve) => {
-      const done = () => {
-        timer[Symbol.dispose]();
-        signal.removeEventListener("abort", done);
-        wake = undefined;
-        resolve();
-      };
-      const timer = clock.after(STATUS_POLL_MS, done);
-      signal.addEventListener("abort", done, { once: true });
-      wake = done;
-    });
-
+  const wait = createHintedWait(clock);
   return {
-    look() {
-      lookAgain = true;
-      wake?.();
-    },
+    look: () => wait.hint(),
     async run(signal) {
       while (!signal.aborted) {
-        if (!lookAgain) await pause(signal);
+        await wait.pass(STATUS_POLL_MS, signal);
         if (signal.aborted) return;
-        lookAgain = false;
         const reason = await stopReasonFor(client, taskId, { signal });
         if (reason && !signal.aborted) onStop(reason);
       }

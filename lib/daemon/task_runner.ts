@@ -140,14 +140,15 @@ class Run implements TaskRun {
 
   /** `undefined`: nothing was started and nobody is to be told. */
   async #outcome(): Promise<Outcome | undefined> {
-    const admitted = admit(this.#task, this.#connection);
+    const idle = wantsNoWork(this.#task);
+    const able = (provider: string) => this.#context.backendFor(provider).permissions;
+    const admitted = admit(this.#task, this.#connection, idle ? {} : { able });
     if (admitted.kind !== "admitted") return admitted;
     this.#registered = admitted.registered;
     this.#task = admitted.task;
     const scope = new AbortController();
     const background = [this.#watch.run(scope.signal), this.#renewLease(scope.signal)];
     try {
-      const idle = wantsNoWork(this.#task);
       const prepared = idle ? undefined : await this.#prepare();
       if (prepared) return prepared === "drop" ? undefined : prepared;
       // Before the start: while it waits its lease goes on, and if this daemon dies the task was never begun.

@@ -40,6 +40,7 @@ export class UsageStoreError extends Error {
   override readonly name = "UsageStoreError";
 }
 
+/** Raised only by what an older program cannot work with: a release that is taken back leaves the file to the one before. */
 const SCHEMA_VERSION = 1;
 const SCHEMA = `
 CREATE TABLE files (

@@ -168,7 +168,8 @@ export class WorkspaceEntry {
   ): Promise<CallFailure | undefined> {
     const { connection, profiles } = this.#options;
     const custom = await profiles?.of(this.id, { signal });
-    const offered = [...runtimes, ...custom?.runtimes ?? []].toSorted((a, b) => runtimeKey(a) < runtimeKey(b) ? -1 : 1);
+    const offered = [...runtimes, ...custom?.runtimes ?? []].filter(connection.offers ?? (() => true))
+      .toSorted((a, b) => runtimeKey(a) < runtimeKey(b) ? -1 : 1);
     const next = await this.#tell(offered, custom?.failed ?? [], signal);
     if ("kind" in next) return next;
     if (this.#closed) return undefined;

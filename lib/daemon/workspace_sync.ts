@@ -2,6 +2,7 @@
 import { syncDelay } from "../core/workspace_sync.ts";
 import type { Clock, Random } from "../core/ports.ts";
 import type { Connection } from "./connection.ts";
+import { createHintedWait } from "./hinted_wait.ts";
 import type { Registration } from "./registration.ts";
 
 export interface WorkspaceSyncOptions {
@@ -19,33 +20,18 @@ export interface WorkspaceSync {
 }
 
 export function createWorkspaceSync({ connection, registration, clock, random }: WorkspaceSyncOptions): WorkspaceSync {
-  let wake: (() => void) | undefined;
-  let hinted = false;
+  const wait = createHintedWait(clock);
   let failures = 0;
-  const pause = (signal: AbortSignal) =>
-    new Promise<void>((resolve) => {
-      const done = () => {
-        timer[Symbol.dispose]();
-        signal.removeEventListener("abort", done);
-        wake = undefined;
-        resolve();
-      };
-      const hasRuntimes = connection.runtimes.size > 0;
-      const ms = syncDelay({ failures, hasRuntimes, oldServer: connection.client.old }, random.fraction());
-      const timer = clock.after(ms, done);
-      signal.addEventListener("abort", done, { once: true });
-      wake = done;
-    });
   return {
-    now() {
-      hinted = true;
-      wake?.();
-    },
+    now: () => wait.hint(),
     async run(signal) {
       while (!signal.aborted) {
-        if (!hinted) await pause(signal);
+        const hasRuntimes = connection.runtimes.size > 0;
+        await wait.pass(
+          syncDelay({ failures, hasRuntimes, oldServer: connection.client.old }, random.fraction()),
+          signal,
+        );
         if (signal.aborted) return;
-        hinted = false;
         const worked = await registration.sync({ signal }).catch(() => false);
         failures = worked ? 0 : failures + 1;
       }

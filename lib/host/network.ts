@@ -1,15 +1,18 @@
-/** HTTP to servers and over Unix sockets; a listening TCP port only where one is asked for, and then of 127.0.0.1 alone. */
-import type { LoopbackServer, Network, UnixServer } from "../core/ports.ts";
+/** HTTP to servers and over Unix sockets; a listening TCP port only where one is asked for, and only of the address that is named. */
+import type { LoopbackServer, Network, TcpServer, UnixServer } from "../core/ports.ts";
 import { HostError } from "../core/ports.ts";
 import { hostErrorCode, toHostError } from "./errors.ts";
 import { outward } from "./outward.ts";
 import { outwardDial } from "./socket.ts";
+import { createUpgrade } from "./websocket_server.ts";
 
 export function createNetwork(): Network {
   return {
     fetch: (request) => fetch(request),
     serveUnix,
     serveLoopback,
+    serveTcp,
+    upgrade: createUpgrade(),
     outward,
     outwardDial,
     unixClient(path) {
@@ -38,16 +41,17 @@ function serveUnix(path: string, handler: Handler, onLost: (error: HostError) =>
   const kept = keepOpen(() => openUnix(path, handler), path, onLost);
   return {
     path,
-    async close() {
-      const opened = kept.leave();
-      if (!opened) return;
-      // Not cut after that: where the runtime has closed the server already, that is an error nobody can catch.
-      const late = Promise.withResolvers<void>();
-      const limit = setTimeout(late.resolve, LAST_ANSWERS_MS);
-      await Promise.race([opened.server.shutdown(), late.promise]).catch(() => {});
-      clearTimeout(limit);
-    },
+    close: () => lastAnswers(kept.leave()),
   };
+}
+
+async function lastAnswers(opened: Opened | undefined): Promise<void> {
+  if (!opened) return;
+  // Not cut after that: where the runtime has closed the server already, that is an error nobody can catch.
+  const late = Promise.withResolvers<void>();
+  const limit = setTimeout(late.resolve, LAST_ANSWERS_MS);
+  await Promise.race([opened.server.shutdown(), late.promise]).catch(() => {});
+  clearTimeout(limit);
 }
 
 function openUnix(path: string, handler: Handler): Opened {
@@ -61,13 +65,13 @@ function openUnix(path: string, handler: Handler): Opened {
 
 const LOOPBACK = "127.0.0.1";
 
+interface TcpPlace {
+  readonly hostname: string;
+  readonly port: number;
+}
+
 function serveLoopback(port: number, handler: Handler): LoopbackServer {
-  let taken = port;
-  const kept = keepOpen(() => {
-    const opened = openLoopback(taken, handler);
-    taken = (opened.server.addr as Deno.NetAddr).port;
-    return opened;
-  }, `${LOOPBACK}:${port}`);
+  const { kept, taken } = keepTcpOpen({ hostname: LOOPBACK, port }, handler);
   return {
     port: taken,
     async close() {
@@ -78,12 +82,40 @@ function serveLoopback(port: number, handler: Handler): LoopbackServer {
   };
 }
 
-function openLoopback(port: number, handler: Handler): Opened {
-  const place = `${LOOPBACK}:${port}`;
-  const listen = { hostname: LOOPBACK, port, onListen: () => {}, onError: failed };
+function serveTcp(place: TcpPlace, handler: Handler, onLost?: (error: HostError) => void): TcpServer {
+  const { kept, taken } = keepTcpOpen(place, handler, onLost);
+  return { port: taken, close: () => lastAnswers(kept.leave()) };
+}
+
+/** `taken`: the port, which stays the same when it is opened again. */
+function keepTcpOpen(
+  { hostname, port }: TcpPlace,
+  handler: Handler,
+  onLost?: (error: HostError) => void,
+): { kept: ReturnType<typeof keepOpen>; taken: number } {
+  let taken = port;
+  const kept = keepOpen(
+    () => {
+      const opened = openTcp({ hostname, port: taken }, handler);
+      taken = (opened.server.addr as Deno.NetAddr).port;
+      return opened;
+    },
+    `${hostname}:${port}`,
+    onLost,
+  );
+  return { kept, taken };
+}
+
+/** A name leads to an address that only the system knows; an address is itself. */
+const ADDRESS = /^\d+(\.\d+){3}$/;
+
+function openTcp({ hostname, port }: TcpPlace, handler: Handler): Opened {
+  const place = `${hostname}:${port}`;
+  const listen = { hostname, port, onListen: () => {}, onError: failed };
   const opened = open(place, (signal) => Deno.serve({ ...listen, signal }, handler));
   const { addr } = opened.server;
-  const right = addr.transport === "tcp" && addr.hostname === LOOPBACK && (port === 0 || addr.port === port);
+  const right = addr.transport === "tcp" && (!ADDRESS.test(hostname) || addr.hostname === hostname) &&
+    (port === 0 || addr.port === port);
   if (!right) throw wrongPlace(place, opened);
   return opened;
 }

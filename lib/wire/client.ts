@@ -101,7 +101,6 @@ export function createClient(options: ConnectionOptions): WireClient {
   const runtime = (id: string, rest: string) => `/api/daemon/runtimes/${encodeURIComponent(id)}/${rest}`;
   const lister = createWorkspaceLister(call);
   const quick = { deadlineMs: DEADLINE.quick };
-  const taskRow = { decode: (value: unknown) => TaskRow.parse(value) };
   return {
     name: options.name,
     call,
@@ -144,7 +143,7 @@ export function createClient(options: ConnectionOptions): WireClient {
         deadlineMs: DEADLINE.lease,
       }, waiting),
     waitForDirectory: (id, reason, waiting) => post(task(id, "wait-local-directory"), { reason }, quick, waiting),
-    start: (id, waiting) => post(task(id, "start"), {}, taskRow, waiting),
+    start: (id, waiting) => post(task(id, "start"), {}, rowOf(id), waiting),
     status: (id, waiting) =>
       call({
         method: "GET",
@@ -156,9 +155,20 @@ export function createClient(options: ConnectionOptions): WireClient {
     messages: (id, messages, waiting) => post(task(id, "messages"), { messages }, quick, waiting),
     usage: (id, usage, waiting) => post(task(id, "usage"), { usage }, quick, waiting),
     session: (id, body, waiting) => post(task(id, "session"), body, quick, waiting),
-    complete: (id, body, waiting) => post(task(id, "complete"), body, taskRow, waiting),
-    fail: (id, body, waiting) => post(task(id, "fail"), body, taskRow, waiting),
+    complete: (id, body, waiting) => post(task(id, "complete"), body, rowOf(id), waiting),
+    fail: (id, body, waiting) => post(task(id, "fail"), body, rowOf(id), waiting),
     cancelAck: (id, body, waiting) => post(task(id, "cancel-ack"), body, quick, waiting),
+  };
+}
+
+/** What is about no task or another one was said by something in between: nobody knows what the server did. */
+function rowOf(id: string): { decode: (value: unknown) => TaskRow } {
+  return {
+    decode(value) {
+      const row = TaskRow.parse(value);
+      if (row.id.toLowerCase() === id.toLowerCase()) return row;
+      throw new Error("The answer is not about the task");
+    },
   };
 }
 

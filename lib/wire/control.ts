@@ -126,6 +126,8 @@ export const AgentView = z.lazy(() =>
     name: z.string(),
     provider: z.string(),
     version: z.string(),
+    /** What its daemon calls the machine it is on. Absent in what an older daemon says. */
+    machine: z.optional(z.string()),
     status: z.enum(["online", "offline"]),
     runtime_id: z.string(),
     max_concurrent_tasks: z.number(),
@@ -162,10 +164,11 @@ export type ControlError = z.infer<typeof ControlError>;
 /**
  * Codes of the user API and their HTTP status: invalid_request 400 · agent_unknown 404 · no_agent 409 ·
  * task_unknown 404 · task_ambiguous 409 · thread_busy 409 · task_ended 409 · profile_unknown 404 · profile_exists 409 ·
- * profile_busy 409 · store_failed 500.
+ * profile_busy 409 · store_failed 500; over TCP also login_refused 401.
  */
 export const USER_ERRORS = {
   invalid_request: 400,
+  login_refused: 401,
   agent_unknown: 404,
   no_agent: 409,
   task_unknown: 404,

@@ -43,3 +43,12 @@ for (const [provider, logs] of ROWS) {
     assertEquals(readAll(logs, odd), []);
   });
 }
+
+for (const [provider, logs] of ROWS.filter(([provider]) => ["codex", "copilot"].includes(provider))) {
+  Deno.test(`[${provider}] what was written to the cache is taken out of the input, which counts it as well`, async () => {
+    const text = await Deno.readTextFile(new URL(`${provider}.jsonl`, FOLDER));
+    const found = readAll(logs, text.replace(/("cache_?write\w*":)0/gi, "$1100").split("\n"));
+    assert(found.length >= 3);
+    for (const usage of found) assertEquals([usage.inputTokens, usage.cacheWriteTokens], [900, 100]);
+  });
+}

@@ -103,3 +103,11 @@ Deno.test("unsetInConfigFile() takes one key out, and its object when nothing el
   assertEquals(await unsetInConfigFile(host, home, "tasks.a"), "notSet");
   assertEquals(JSON.parse(await text()), { tasks: { b: 2 } });
 });
+
+Deno.test("readConfigFile() says where a file stops being JSON, and nothing of what stands there", async () => {
+  await using w = await world();
+  await Deno.writeTextFile(w.home.config, '{\n  "agents": { "env": { "KEY": sk-secret } }\n}');
+  const error = await assertRejects(() => readConfigFile(w.host, w.home), DroverError);
+  assertStringIncludes(error.message, "line 2, column 31");
+  assertEquals(`${error.message} ${Deno.inspect(error)}`.includes("sk-"), false);
+});

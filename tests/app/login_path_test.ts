@@ -166,7 +166,7 @@ const HABITS: Record<string, Habit> = {
     rc: "(sleep 600 &)\nsetsid sleep 600 &\n(trap '' TERM; sleep 600) & disown",
     answers: true,
   },
-  "hangs when the shell leaves": { rc: "trap 'sleep 600' EXIT", answers: true, timeoutMs: 3_000 },
+  "hangs when the shell leaves": { rc: "trap 'sleep 600' EXIT", answers: true, timeoutMs: 6_000 },
   "takes PATH away": { rc: "unset PATH", answers: true },
   "does not go on when drover asks": { rc: '[ -n "$DROVER_RESOLVING_PATH" ] && exit 0', answers: false },
   "ends with an error": { rc: "echo broken >&2; exit 3", answers: false },

@@ -34,7 +34,10 @@ Deno.test("readExtras() takes MCP servers from a file of JSON", async () => {
   };
   const servers = { mcpServers: { tools: { command: "tools" } } };
   assertEquals(await take(JSON.stringify({ ...servers, other: 1 })), servers);
-  await assertRejects(() => take("{"), DroverError, "it is no JSON");
+  for (const [text, place] of [["{", "line 1, column 2"], ['\n{"env": "s3cret', "line 2, column 9"]] as const) {
+    const { message } = await assertRejects(() => take(text), DroverError, `it is no JSON from ${place} on`);
+    assertEquals(message.includes("s3cret"), false, message);
+  }
   for (const text of ["null", "[]", "{}", '{"mcpServers":[]}']) {
     await assertRejects(() => take(text), DroverError, "no mcpServers object");
   }

@@ -14,6 +14,7 @@ const COMMAND: Command = {
     { name: "cwd", value: "DIR", summary: "" },
     { name: "scratch", summary: "" },
     { name: "worktree", short: "w", summary: "" },
+    { name: "server", value: "[URL]", summary: "" },
   ],
   run: () => Promise.resolve(0),
 };
@@ -34,6 +35,21 @@ Deno.test("parseCommand() reads operands, options with and without a value, and 
   assertEquals(read("do it", "--agent", "bot", "--cwd=/x", "--worktree", "--json"), all);
   assertEquals(read("-a", "bot", "-w", "do it", "--cwd", "/x", "--json"), all);
   assertEquals(read("do it"), { positional: ["do it"], values: {}, switches: [] });
+});
+
+Deno.test("parseCommand() takes an option whose value may be left out for a switch, and only an address for its value", () => {
+  const server = (...args: string[]) => {
+    const { positional, values, switches } = read(...args);
+    return [positional, values.server, switches.includes("server")];
+  };
+  assertEquals(server("--server", "do it"), [["do it"], undefined, true]);
+  assertEquals(server("do it", "--server"), [["do it"], undefined, true]);
+  assertEquals(server("--server", "https://a.example", "do it"), [["do it"], "https://a.example", false]);
+  assertEquals(server("do it", "--server=a.example"), [["do it"], "a.example", false]);
+  assertEquals(server("--server", "--", "http://do.it"), [["http://do.it"], undefined, true]);
+  assertEquals(server("--", "--server"), [["--server"], undefined, false]);
+  assertEquals(refused(["do it", "--server="]).message, "The option --server needs a value: --server [URL]");
+  assertEquals(refused(["do it", "--server", "--server"]).message, "The option --server was given more than once");
 });
 
 Deno.test("leadingWords() finds the words of a verb behind and between what every verb takes", () => {

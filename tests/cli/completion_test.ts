@@ -103,7 +103,7 @@ const ROWS: readonly (readonly [line: string, words: readonly string[], offered:
   ["the second word, begun", ["config", "un"], ["unset"]],
   ["the second word, after an option", ["--json", "config", "u"], ["unset"]],
   ["an option", ["run", "--perm"], ["--permission"]],
-  ["an option of a verb with two words", ["tasks", "list", "--s"], ["--status"]],
+  ["an option of a verb with two words", ["tasks", "list", "--s"], ["--server", "--status"]],
   ["the values of an option", ["run", "--permission", ""], ["ask", "full", "read-only"]],
   ["a level", ["daemon", "--log-level", "w"], ["warning"]],
   ["what comes after an option with its value", ["tasks", "list", "--limit", "config", "--l"], ["--limit"]],

@@ -212,9 +212,11 @@ async function parts(): Promise<Deps & AsyncDisposable> {
   const clock = new FakeClock();
   const place = await newDatabase();
   const store = await openStore(place.database, { clock, log: SILENT });
-  await store.run("INSERT INTO runtimes VALUES ('r', 'd', 'claude', NULL, 'n', '', '', 0, 'online', 0, 0, 0, NULL)");
+  await store.run(`INSERT INTO runtimes
+      (id, daemon_id, provider, name, version, device_name, position, status, last_seen_at, created_at, updated_at)
+     VALUES ('r', 'd', 'claude', 'n', '', '', 0, 'online', 0, 0, 0)`);
   await store.run("INSERT INTO agents (id, runtime_id, name) VALUES ('g', 'r', 'claude')");
-  await store.run("INSERT INTO threads VALUES ('h', 't', 0)");
+  await store.run("INSERT INTO threads (id, title, created_at) VALUES ('h', 't', 0)");
   await store.run(
     `INSERT INTO tasks (id, thread_id, agent_id, runtime_id, status, priority, prompt, directory_mode, permission, created_at)
      VALUES ('t', 'h', 'g', 'r', 'running', 0, 'p', 'scratch', 'full', 0)`,

@@ -289,6 +289,18 @@ Deno.test("openStore() says which server cannot be reached, without the password
   assert(!Deno.inspect(error).includes("hunter2"), Deno.inspect(error));
 });
 
+Deno.test("openStore() works with the tables of a newer drover that says so, and leaves its schema", async () => {
+  await using place = await newPlace();
+  const open = async () => await (await openStore(place.database, { clock: new FakeClock(), log: SILENT })).close();
+  await open();
+  await place.sql(
+    "UPDATE drover_schema SET version = 999; DELETE FROM meta; INSERT INTO meta VALUES ('readable_by', '1')",
+  );
+  await open();
+  assertEquals((await place.sql("SELECT version FROM drover_schema"))[0]?.version, 999);
+  await place.ruin();
+});
+
 Deno.test("openStore() refuses the tables of another program and of a newer drover, and leaves them as they are", async () => {
   await using place = await newPlace();
   await place.sql("CREATE TABLE IF NOT EXISTS drover_schema (version INTEGER)");

@@ -3,7 +3,13 @@ import { findPostgres, PostgresServer } from "../support/postgres_server.ts";
 import { PostgresPlaces, usePostgres } from "./stores.ts";
 
 /** Those that are about SQLite's files, about no store at all, or about this. */
-const WITHOUT_STORE = ["store_test.ts", "database_test.ts", "notices_test.ts", "postgres_test.ts"];
+const WITHOUT_STORE = [
+  "store_test.ts",
+  "database_test.ts",
+  "notices_test.ts",
+  "migrations_test.ts",
+  "postgres_test.ts",
+];
 
 const bin = await findPostgres();
 if (bin === undefined) {

@@ -80,10 +80,23 @@ Deno.test("createCoordinator() refuses the database of another program and leave
   assertEquals(Deno.readFileSync(directory.db), before);
 });
 
+Deno.test("createCoordinator() works with the database of a newer drover that says so, and leaves its schema", async () => {
+  using directory = new Directory();
+  const first = await open(directory.db);
+  const { token } = first.coordinator;
+  await first.coordinator.close();
+  withSql(directory.db, "PRAGMA user_version = 999; ALTER TABLE tasks ADD COLUMN mood TEXT NOT NULL DEFAULT 'good'");
+  const second = await open(directory.db);
+  assert(second.coordinator.token !== token);
+  await second.coordinator.close();
+  using db = new DatabaseSync(directory.db);
+  assertEquals(db.prepare("PRAGMA user_version").get()?.user_version, 999);
+});
+
 Deno.test("createCoordinator() refuses the database of a newer drover and leaves it as it is", async () => {
   using directory = new Directory();
   await (await open(directory.db)).coordinator.close();
-  withSql(directory.db, "PRAGMA user_version = 999");
+  withSql(directory.db, "PRAGMA user_version = 999; UPDATE meta SET value = '999' WHERE key = 'readable_by'");
   const before = Deno.readFileSync(directory.db);
   const error = await openFails(directory.db);
   assertEquals(error.code, "store_newer");

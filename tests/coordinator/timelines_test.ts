@@ -601,14 +601,28 @@ const SWEEPS: Record<string, Timeline> = {
       at(HOUR).call(status("a")).expect("dispatched"),
     ],
   },
-  "sweep() fails a task that nobody claimed for 2 hours": {
+  "sweep() fails a task that nobody could have claimed for 2 hours": {
     steps: [
       at(0).call(submit("a")),
+      at(0).call(fallSilent()),
       at(2 * HOUR).call(sweep()),
       at(2 * HOUR).call(status("a")).expect("queued"),
       at(2 * HOUR + 1).call(sweep()),
       at(2 * HOUR + 1).call(view("a", "status", "failure_reason")).expect(["failed", "queued_expired"]),
       at(2 * HOUR + 1).call(status("a#2")).expect("none"),
+    ],
+  },
+  "sweep() lets a task wait for as long as its daemon is there, which may have reasons to claim nothing": {
+    steps: [
+      at(0).call(submit("a")),
+      at(20 * HOUR).call(sweep()),
+      at(20 * HOUR).call(status("a")).expect("queued"),
+      // The two hours begin with its silence.
+      at(20 * HOUR).call(fallSilent()),
+      at(22 * HOUR - 1).call(sweep()),
+      at(22 * HOUR - 1).call(status("a")).expect("queued"),
+      at(22 * HOUR + 1).call(sweep()),
+      at(22 * HOUR + 1).call(view("a", "status", "failure_reason")).expect(["failed", "queued_expired"]),
     ],
   },
   "sweep() lets a next attempt after runtime_offline wait for longer than 2 hours": {

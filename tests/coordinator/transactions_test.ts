@@ -115,8 +115,9 @@ Deno.test("sweep() goes on with the other rules when one cannot be applied", asy
   await using world = await open(place);
   await world.register(["claude"]);
   for (const step of [act.submit("a"), act.claim(), act.submit("b")]) await step.run(world);
-  await place.refuseWrites("BEFORE UPDATE ON tasks", "NEW.failure_reason = 'timeout'");
-  await world.advanceTo(2 * 3_600 + 1);
+  await place.refuseWrites("BEFORE UPDATE ON tasks", "NEW.failure_reason = 'runtime_offline'");
+  world.beating = false;
+  await world.advanceTo(3 * 3_600 + 1);
   await world.coordinator.sweep();
   assertEquals([await act.status("a").run(world), await act.status("b").run(world)], ["dispatched", "failed"]);
   await place.acceptWrites();

@@ -40,6 +40,7 @@ Deno.test("mergeSettings() has a default for each setting, inside its own range"
     watchedWorkspaces: {},
     watchAll: false,
     workspacePolicy: "ask",
+    remoteDemo: false,
     tasksPerDay: {},
     tokensPerDay: {},
     usdPerDay: {},
@@ -92,6 +93,7 @@ Deno.test("mergeSettings() reads every setting from every source", () => {
     watchedWorkspaces: ["w-1=ask, W-2=full", { "w-1": "ask", "w-2": "full" }],
     watchAll: ["true", true],
     workspacePolicy: ["read-only", "read-only"],
+    remoteDemo: ["true", true],
     tasksPerDay: ["20, claude=5", { "*": 20, claude: 5 }],
     tokensPerDay: ["1.5M", { "*": 1_500_000 }],
     usdPerDay: ["claude=2.5", { claude: 2.5 }],
@@ -144,6 +146,7 @@ Deno.test("mergeSettings() refuses what is out of range or of another kind", () 
     ["agentVariables", ["A-B", "1A", "*_TOKEN", "A=b", 5, true, null, ["A", 1], { A: "b" }]],
     ["askTimeoutMs", ["999ms", "10", 10, "0s", "", null]],
     ["remoteEnabled", ["on", 1, "", null]],
+    ["remoteDemo", ["demo", 1, "", null]],
     ["tasksPerDay", [0, -1, 1.5, "many", "claude", "A b=1", "claude=0", "5,6", "a=1,a=2", "", null, true, [5], {
       claude: -1,
     }]],

@@ -266,6 +266,7 @@ Deno.test("Daemon reports a failure and ends the agent when its own adapter has 
     daemon: {
       backendFor: () => ({
         family: "plain-text",
+        permissions: ["full"],
         commandFor: () => ({ executable: "/bin/bot", args: [], env: {}, stdin: "null" }),
         run: () => ({
           messages: (async function* () {

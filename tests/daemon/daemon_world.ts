@@ -1,5 +1,5 @@
 /** A whole daemon over the real coordinator in memory and a real home, on a clock that stands still, with fake agents. */
-import { assert, assertEquals } from "@std/assert";
+import { assertEquals } from "@std/assert";
 import type { Coordinator } from "../../lib/coordinator/coordinator.ts";
 import { createCoordinator } from "../../lib/coordinator/embedded.ts";
 import { type Home, homeLayout } from "../../lib/core/home.ts";
@@ -13,6 +13,7 @@ import { type CreateTask, TaskView } from "../../lib/wire/control.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { type FakeAgent, type FakeAgents, fakeAgents, fakeBackend } from "./fake_agent.ts";
 import { type KeptLog, keptLog } from "./kept_log.ts";
+import { later, until } from "./patience.ts";
 
 /** A look at each request on its way: an answer in the server's place, or `undefined` to let it pass. */
 export type Intercept = (
@@ -35,8 +36,6 @@ export interface WorldOptions {
 const DAEMON_ID = "11111111-1111-4111-8111-111111111111";
 /** Heartbeats fall on whole milliseconds. */
 const RANDOM = { ...createRandom(), fraction: () => 0.5 };
-/** Real time, for what real files and streams take. */
-const PATIENCE_MS = 10_000;
 
 export class DaemonWorld implements AsyncDisposable {
   readonly clock: FakeClock;
@@ -171,24 +170,13 @@ export class DaemonWorld implements AsyncDisposable {
   }
 
   /** Waits, with time standing still, until something is so. */
-  async until(what: string, so: () => boolean | Promise<boolean>): Promise<void> {
-    const end = performance.now() + PATIENCE_MS;
-    while (!(await so())) {
-      assert(
-        performance.now() < end,
-        `It did not come to this: ${what}; ${this.#story()}`,
-      );
-      await this.clock.settle();
-    }
+  until(what: string, so: () => boolean | Promise<boolean>): Promise<void> {
+    return until(what, { clock: this.clock, so, story: () => this.#story() });
   }
 
   /** The same, with second after second passing meanwhile. */
   later(what: string, so: () => boolean | Promise<boolean>): Promise<void> {
-    return this.until(what, async () => {
-      if (await so()) return true;
-      await this.clock.advance(1_000);
-      return false;
-    });
+    return later(what, { clock: this.clock, so, story: () => this.#story() });
   }
 
   /** How the daemon ended, as soon as it has. */

@@ -17,11 +17,10 @@ interface World extends AsyncDisposable {
   verbs(options?: { tasks: boolean }): string[];
 }
 
-const ENDED = { id: "t", status: "completed" };
-
 /** What a server in good health says. */
 function ok(call: Call): Response {
-  return json(call.path.endsWith("/fail") ? { id: "t", status: "failed" } : ENDED);
+  const [, , , , id, verb] = call.path.split("/");
+  return json({ id, status: verb === "fail" ? "failed" : "completed" });
 }
 
 function world(
@@ -179,6 +178,15 @@ Deno.test("Delivery takes 200 with an unchanged row for an answer, not for a suc
 Deno.test("Delivery sends an outcome again whose answer was lost", async () => {
   for (const lost of [new Error("reset"), json({}, 502), new Response("<html>"), "never"] as const) {
     await using w = world((call, nth) => nth === 1 ? lost : ok(call));
+    w.put("complete");
+    await w.clock.advance(60_000);
+    assertEquals([w.verbs(), w.file.outbox.count()], [["complete", "complete"], 0]);
+  }
+});
+
+Deno.test("Delivery sends an outcome again whose answer is about no task, or about another one", async () => {
+  for (const odd of [{}, { status: "ok" }, { id: "other", status: "completed" }]) {
+    await using w = world((call, nth) => nth === 1 ? json(odd) : ok(call));
     w.put("complete");
     await w.clock.advance(60_000);
     assertEquals([w.verbs(), w.file.outbox.count()], [["complete", "complete"], 0]);

@@ -1,7 +1,7 @@
 /** Agents without processes: a test says what each prints and how it ends, and sees how it was started and stopped. */
 import type { Backend } from "../../lib/agents/backend.ts";
 import type { AgentMessage, Outcome } from "../../lib/core/message.ts";
-import type { AgentTask } from "../../lib/core/model.ts";
+import { type AgentTask, PERMISSIONS } from "../../lib/core/model.ts";
 import { type Child, type ChildExit, HostError, type Processes, type SpawnRequest } from "../../lib/core/ports.ts";
 
 export class FakeAgent implements Child {
@@ -96,6 +96,7 @@ export function fakeAgents(options: { refuse?: (request: SpawnRequest) => void }
 export function fakeBackend(agents: FakeAgents): Backend {
   return {
     family: "plain-text",
+    permissions: PERMISSIONS,
     commandFor: (runtime) => ({
       executable: runtime.executable,
       args: runtime.fixedArgs,

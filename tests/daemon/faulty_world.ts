@@ -40,7 +40,7 @@ const ENDPOINTS: Readonly<Record<string, RegExp>> = {
 const RANDOM = { ...createRandom(), fraction: () => 0.5 };
 
 /** Beyond this the test is stuck, whatever the fake clock says. */
-const REAL_LIMIT_MS = 40_000;
+const REAL_LIMIT_MS = 90_000;
 
 export class FaultyWorld implements AsyncDisposable {
   readonly clock: FakeClock;

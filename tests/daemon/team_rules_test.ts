@@ -1,12 +1,14 @@
 /** The rules of a team's task: which directory is meant, what an agent's end means, and who may bring no token. */
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import type { Outcome } from "../../lib/core/message.ts";
+import type { Permission } from "../../lib/core/model.ts";
 import { admit } from "../../lib/daemon/identity_gate.ts";
 import { ownDirectory } from "../../lib/daemon/project_directory.ts";
 import { teamOf } from "../../lib/daemon/task_preparation.ts";
 import { taskEnv } from "../../lib/daemon/task_env.ts";
 import { verdict, wantsNoWork } from "../../lib/daemon/verdict.ts";
-import { claimed, fakeConnection } from "./fake_connection.ts";
+import type { Consent } from "../../lib/daemon/daemon_contract.ts";
+import { claimed, fakeConnection, registered } from "./fake_connection.ts";
 
 Deno.test("ownDirectory() takes the first directory of this very machine, in its mode", () => {
   const local = (daemon_id: string, local_path: string, execution_mode = "") => ({
@@ -60,6 +62,61 @@ Deno.test("admit() takes a task without a token from an old server only", () => 
     "failed",
     "admitted",
   ]);
+});
+
+function owner(policy: Permission): Consent {
+  return { watched: () => ({ policy }), found() {}, onChange: () => ({ [Symbol.dispose]() {} }) };
+}
+
+Deno.test("admit() refuses a task whose agent cannot promise what it may do here, and changes no permission for it", () => {
+  const rows:
+    readonly (readonly [owners: Permission, asked: Permission | undefined, able: Permission[], got: string])[] = [
+      ["ask", undefined, ["full"], "agent_error.missing_config"],
+      ["ask", undefined, ["full", "read-only"], "agent_error.missing_config"],
+      ["ask", "full", ["full", "read-only"], "agent_error.missing_config"],
+      ["read-only", "full", ["full", "ask"], "agent_error.missing_config"],
+      ["full", "ask", ["full", "read-only"], "agent_error.missing_config"],
+      ["full", undefined, [], "agent_error.missing_config"],
+      ["full", undefined, ["full"], "full"],
+      ["ask", "full", ["full", "ask"], "ask"],
+      ["full", "read-only", ["read-only"], "read-only"],
+    ];
+  for (const [policy, permission, able, got] of rows) {
+    const connection = fakeConnection({ runtimes: ["r"], consent: owner(policy) });
+    const answer = admit(claimed("t", { permission }), connection, { able: () => able });
+    const what = answer.kind === "admitted" ? answer.task.permission : answer.reason;
+    assertEquals(what, got, JSON.stringify([policy, permission, able]));
+  }
+});
+
+Deno.test("admit() says what cannot be promised, what can, and who can change it", () => {
+  const text = (policy: Permission, permission?: Permission) => {
+    const connection = fakeConnection({ runtimes: ["r"], consent: owner(policy) });
+    const answer = admit(claimed("t", { permission }), connection, { able: () => ["full", "read-only"] });
+    assert(answer.kind === "failed");
+    return answer.detail;
+  };
+  for (const words of ["r cannot promise ask", "full or read-only", "--workspace w --policy full"]) {
+    assertStringIncludes(text("ask"), words);
+  }
+  // What the task itself wants is not the owner's to change.
+  assert(!text("full", "ask").includes("--policy"));
+});
+
+Deno.test("admit() runs a command of the server's choosing only where the owner allows everything", () => {
+  const { runtime, ...row } = registered("r");
+  const custom = new Map([["r", { ...row, runtime: { ...runtime, profile: { id: "p", name: "P" } } }]]);
+  for (const [policy, got] of [["full", "admitted"], ["ask", "failed"], ["read-only", "failed"]] as const) {
+    const answer = admit(claimed("t"), { runtimes: custom, consent: owner(policy) });
+    assertEquals(answer.kind, got, policy);
+    if (answer.kind === "failed") assertEquals(answer.reason, "agent_error.missing_config");
+  }
+  // A task that wants less of what everything is allowed to is no reason.
+  assertEquals(
+    admit(claimed("t", { permission: "ask" }), { runtimes: custom, consent: owner("full") }).kind,
+    "admitted",
+  );
+  assertEquals(admit(claimed("t"), { runtimes: custom }).kind, "admitted", "the owner's own");
 });
 
 Deno.test("teamOf() is set for a wish in the server's fields, not for a prompt of drover's own", () => {

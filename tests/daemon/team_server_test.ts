@@ -208,3 +208,27 @@ Deno.test("Daemon after a sleep stops what was given away meanwhile, and keeps w
   assert(kept.includes("half of "));
   assertEquals(w.server.count(`/tasks/${task.id}/complete`), 0);
 });
+
+Deno.test("Daemon tells a server of none but the agents that are offered to it, custom ones included", async () => {
+  const offers = ({ provider }: { provider: string }) => provider !== "toy";
+  await using w = await TeamWorld.started({ found: ["bot", "toy"], offers });
+  w.server.setProfiles("w1", [{ id: "p1", display_name: "Mine", protocol_family: "toy", command_name: "mine" }, {
+    id: "p2",
+    display_name: "Other",
+    protocol_family: "bot",
+    command_name: "other",
+  }]);
+  await w.later("the profile is registered", () => w.ids().length === 2);
+  assertEquals([...w.server.runtimes.values()].map(({ provider, profile_id }) => [provider, profile_id]), [
+    ["bot", null],
+    ["bot", "p2"],
+  ]);
+});
+
+Deno.test("Daemon that has nothing to offer to a server registers nothing with it, and is well all the same", async () => {
+  await using w = await TeamWorld.started({ found: [], offers: () => false });
+  w.found = ["toy"];
+  await w.clock.advance(3 * 60_000);
+  const { state } = w.daemon.status().connections[0]!;
+  assertEquals([w.server.count("/register"), state], [0, "connected"]);
+});

@@ -1,4 +1,5 @@
 /** A daemon that starts without what it needs: it runs, does what it can, says what it waits for, and goes on when that comes. */
+import { waitingFor } from "../../lib/daemon/status.ts";
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { createCoordinator } from "../../lib/coordinator/embedded.ts";
 import type { Runtime } from "../../lib/core/model.ts";
@@ -143,4 +144,13 @@ Deno.test("Daemon.close() does not wait for a server that is out of reach", asyn
   assertEquals(hanging.length, 1);
   w.daemon.stop();
   assertEquals(await w.left(), "exit");
+});
+
+Deno.test("waitingFor() says of a server whether it refuses us, does not answer, or has not been asked yet", () => {
+  const about = (state: "connecting" | "refused" | "connected", why: string) =>
+    waitingFor(undefined, [{ name: "far", state, why }]).map(({ text }) => text);
+  assertEquals(about("connected", ""), []);
+  assertEquals(about("connecting", ""), ["the server far is being asked for the first time"]);
+  assertEquals(about("connecting", "no route"), ["the server far does not answer (no route): tried again"]);
+  assertEquals(about("refused", "401"), ["the server far refuses us (401): tried again"]);
 });

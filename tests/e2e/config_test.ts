@@ -1,9 +1,9 @@
-/** `drover config` and `drover completions` as people use them, in both forms of the program. */
+/** `drover config` and `drover completions` as people use them. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { join } from "@std/path";
 import { EXIT_CODES } from "../../lib/cli/exit_code.ts";
 import { TestHome } from "../support/drover.ts";
-import { programForms } from "../support/program.ts";
+import { compiledForm } from "../support/program.ts";
 
 async function write(home: TestHome, text: string): Promise<string> {
   const path = join(home.home, "config.json");
@@ -12,7 +12,7 @@ async function write(home: TestHome, text: string): Promise<string> {
   return path;
 }
 
-for (const form of programForms()) {
+for (const form of compiledForm()) {
   const name = (sentence: string) => `[${form.kind}] ${sentence}`;
 
   Deno.test(name("drover config set, get, list and unset agree with each other and with the file"), async () => {
@@ -48,6 +48,7 @@ for (const form of programForms()) {
       ["workspaces.watched", "", "default"],
       ["workspaces.auto", false, "default"],
       ["workspaces.policy", "ask", "default"],
+      ["remote.demo", false, "default"],
       ["limits.tasks_per_day", "none", "default"],
       ["limits.tokens_per_day", "none", "default"],
       ["limits.usd_per_day", "none", "default"],
@@ -113,7 +114,7 @@ for (const form of programForms()) {
 }
 
 Deno.test("drover config list shows what cannot be used and what is no setting; get and every start refuse it", async () => {
-  await using home = await TestHome.create(programForms()[0]!);
+  await using home = await TestHome.create(compiledForm().at(-1)!);
   await write(home, '{"tasks":{"max_concurrent":0,"max_concurent":3},"server":{"port":1}}');
   const { code, value } = await home.json(["config", "list"]);
   assertEquals([code, value.ignored], [0, ["tasks.max_concurent", "server.port"]]);
@@ -128,7 +129,7 @@ Deno.test("drover config list shows what cannot be used and what is no setting; 
 });
 
 Deno.test("drover config set says when a variable hides what was set, and when a daemon takes it", async () => {
-  await using home = await TestHome.create(programForms()[0]!);
+  await using home = await TestHome.create(compiledForm().at(-1)!);
   const env = { DROVER_RETENTION_DAYS: "9" };
   assertEquals(
     (await home.json(["config", "set", "retention.days", "5"], { env })).value.hiddenBy,
@@ -140,7 +141,7 @@ Deno.test("drover config set says when a variable hides what was set, and when a
 });
 
 Deno.test("drover config explains a file that is no JSON, and never overwrites it", async () => {
-  await using home = await TestHome.create(programForms()[0]!);
+  await using home = await TestHome.create(compiledForm().at(-1)!);
   const path = await write(home, "{ tasks: ");
   const verbs = [["list"], ["get", "log.level"], ["set", "log.level", "info"], ["unset", "log.level"]];
   for (const words of verbs) {
@@ -153,7 +154,7 @@ Deno.test("drover config explains a file that is no JSON, and never overwrites i
 });
 
 Deno.test("drover config and completions leave no home behind where they only look", async () => {
-  await using home = await TestHome.create(programForms()[0]!);
+  await using home = await TestHome.create(compiledForm().at(-1)!);
   for (const words of [["config", "list"], ["config", "get", "log.level"], ["config", "unset", "log.level"]]) {
     assertEquals((await home.drover(words)).code, 0, words.join(" "));
   }
@@ -164,7 +165,7 @@ Deno.test("drover config and completions leave no home behind where they only lo
 });
 
 Deno.test("drover completions refuses a shell it has no script for, and names the ones it has", async () => {
-  await using home = await TestHome.create(programForms()[0]!);
+  await using home = await TestHome.create(compiledForm().at(-1)!);
   for (const shell of ["nu", "bsh", "toString"]) {
     const { code, value } = await home.json(["completions", shell]);
     assertEquals([code, value.error.code], [EXIT_CODES.usage.code, "usage"], shell);

@@ -1,7 +1,7 @@
 /** A daemon that has run out of descriptors lives on and can be reached again; clients cannot hold up its end. */
 import { assertEquals } from "@std/assert";
 import { eventually, TestHome } from "../support/drover.ts";
-import { programForms } from "../support/program.ts";
+import { compiledForm } from "../support/program.ts";
 
 const FEW = 96;
 
@@ -16,7 +16,7 @@ async function crowd(path: string): Promise<Disposable> {
   return { [Symbol.dispose]: () => open.forEach((one) => one.close()) };
 }
 
-for (const form of programForms()) {
+for (const form of compiledForm()) {
   const name = (sentence: string) => `[${form.kind}] ${sentence}`;
 
   Deno.test(name("a daemon outlives a crowd that takes all of its descriptors, and works on"), async () => {

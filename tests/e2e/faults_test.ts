@@ -166,13 +166,13 @@ Deno.test("tasks cancel kills an agent that ignores SIGTERM after the grace, and
   await claude(home, `${INIT}; sh -c "${deaf}" & ${deaf}`);
   const daemon = await home.daemon();
   const run = home.spawn(["run", "--agent", "claude", "--scratch", "hi"], { stdout: "null" });
-  const running = async () => (await home.json(["tasks", "list", "--status", "running"])).value.tasks;
+  const running = () => home.seenTasks("running");
   await eventually(async () => (await running())[0]?.work_dir, "the agent runs");
   const [task] = await running();
   const started = performance.now();
   assertEquals((await home.json(["tasks", "cancel", task.id])).value.task.status, "cancelled");
   assertEquals((await run.status).code, EXIT_CODES.taskCancelled.code);
-  await eventually(async () => (await home.processes()).length === 1, "only the daemon is left", 12_000);
+  await eventually(async () => (await home.processes()).length === 1, "only the daemon is left");
   const took = performance.now() - started;
   assert(took > 4_000, `it got its grace to end, ${Math.round(took)} ms`);
   await daemon.stop();
@@ -253,7 +253,7 @@ Deno.test("agents --all says of each agent that cannot be used which file it is,
     const row = value.skipped.find((one: { provider: string }) => one.provider === "claude");
     assertEquals(row?.why, why, `claude ${what}: ${JSON.stringify(value)}`);
     for (const part of says) assertStringIncludes(row.detail, part);
-    assert(performance.now() - started < 20_000, `claude ${what}: it took too long`);
+    assert(performance.now() - started < 45_000, `claude ${what}: it took too long`);
     await home.assertNoProcessLeft();
   }));
 });

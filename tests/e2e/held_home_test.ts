@@ -82,7 +82,7 @@ Deno.test("a home held by somebody who cannot be reached is busy: in bounded tim
   assertEquals((await foreign.drover(DEMO)).code, 0);
   const lock = await locks.tryLock(join(foreign.home, "daemon.lock"));
   assert(lock, "nobody else holds it");
-  await assertBusy(foreign, { run: 35_000, daemon: 12_000, tasks: 12_000 });
+  await assertBusy(foreign, { run: 60_000, daemon: 30_000, tasks: 30_000 });
   lock.release();
   assertEquals((await foreign.drover(DEMO)).code, 0);
 });

@@ -3,7 +3,7 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { join } from "@std/path";
 import { EXIT_CODES } from "../../lib/cli/exit_code.ts";
 import { eventually, TestHome } from "../support/drover.ts";
-import { programForms } from "../support/program.ts";
+import { compiledForm, programForms } from "../support/program.ts";
 
 /** How many daemons there have been in this home, by the line each writes when it holds it. */
 async function daemonsSoFar(home: TestHome): Promise<number> {
@@ -11,7 +11,7 @@ async function daemonsSoFar(home: TestHome): Promise<number> {
 }
 
 async function running(home: TestHome): Promise<number> {
-  return (await home.json(["tasks", "list", "--status", "running"])).value.tasks?.length ?? 0;
+  return (await home.seenTasks("running")).length;
 }
 
 for (const form of programForms()) {
@@ -40,6 +40,10 @@ for (const form of programForms()) {
     assertStringIncludes(await home.log(), '"message":"asked to end","logger":"drover.app","by":"control socket"');
     await home.assertNoProcessLeft();
   });
+}
+
+for (const form of compiledForm()) {
+  const name = (sentence: string) => `[${form.kind}] ${sentence}`;
 
   Deno.test(name("twenty starts at once make one daemon, and all of them succeed with it"), async () => {
     await using home = await TestHome.create(form);
@@ -49,16 +53,6 @@ for (const form of programForms()) {
     assertEquals(all.filter(({ value }) => value.status === "started").length, 1);
     assertEquals(await daemonsSoFar(home), 1);
     assertEquals((await home.json(["stop"])).code, 0);
-  });
-
-  Deno.test(name("stop and start follow each other without a gap in which either fails"), async () => {
-    await using home = await TestHome.create(form);
-    for (let i = 0; i < 5; i++) {
-      assertEquals((await home.json(["start"])).value.status, "started");
-      assertEquals((await home.json(["stop"])).value.status, "stopped");
-    }
-    assertEquals(await daemonsSoFar(home), 5);
-    await home.assertNoProcessLeft();
   });
 
   Deno.test(name("restart keeps what the daemon was started with, whoever calls it"), async () => {

@@ -31,8 +31,8 @@ async function managed(home: TestHome): Promise<string> {
 }
 
 async function providers(home: TestHome): Promise<string[]> {
-  const { value } = await home.json(["status"]);
-  return value.connections[0].runtimes.map(({ provider }: { provider: string }) => provider);
+  const { connections } = await home.seen();
+  return connections[0].runtimes.map(({ provider }: { provider: string }) => provider);
 }
 
 function until(home: TestHome, provider: string): Promise<void> {

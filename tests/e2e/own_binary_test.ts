@@ -19,8 +19,8 @@ async function status(drover: Installed): Promise<any> {
 async function succeeded(drover: Installed, pid: number): Promise<void> {
   await eventually(
     async () => {
-      const now = await status(drover);
-      return now.pid !== null && now.pid !== pid && now.phase === "running";
+      const now = await drover.home.seen();
+      return now !== undefined && now.pid !== pid && now.phase === "running";
     },
     "another daemon serves",
     PATIENCE_MS,
@@ -43,6 +43,14 @@ async function times(drover: Installed, text: string): Promise<number> {
 
 async function onlyOne(drover: Installed): Promise<void> {
   await eventually(async () => (await drover.home.processes()).length === 1, "there is one process", PATIENCE_MS);
+}
+
+/** With an agent CLI for its tasks. */
+async function started(drover: Installed): Promise<{ agent: CountingAgent; pid: number }> {
+  await drover.put();
+  const agent = new CountingAgent(drover.home);
+  await agent.install("1.0.0");
+  return { agent, pid: (await drover.home.json(["start"], { env: SOON })).value.pid };
 }
 
 async function environmentOf(pid: number): Promise<string[]> {
@@ -111,22 +119,19 @@ Deno.test({
   ignore: !LINUX,
   async fn() {
     await using drover = await Installed.create();
-    await drover.put();
-    const agent = new CountingAgent(drover.home);
-    await agent.install("1.0.0");
-    const { pid } = (await drover.home.json(["start"], { env: SOON })).value;
+    const { agent, pid } = await started(drover);
     const first = drover.home.json(["run", "--agent", "llm", "--scratch", "task-a hold"]);
     first.catch(() => {});
     await agent.noted("task-a 1.0.0 begun");
     await drover.put();
-    await eventually(async () => (await status(drover)).holding === "paused", "it takes no more", PATIENCE_MS);
+    await eventually(async () => (await drover.home.seen())?.holding === "paused", "it takes no more", PATIENCE_MS);
     const waiting = await status(drover);
     assertEquals([waiting.state, waiting.phase, waiting.pid], ["running", "reload-pending", pid]);
     const { provider, reason, blockedBy } = waiting.reloadPending;
     assertEquals([provider, reason, blockedBy.active], ["drover", "new_binary", 1]);
     const second = drover.home.json(["run", "--agent", "llm", "--scratch", "task-b"]);
     await eventually(
-      async () => (await drover.json(["tasks", "list", "--status", "queued"])).value.tasks.length === 1,
+      async () => (await drover.home.seenTasks("queued")).length === 1,
       "it takes what its successor is to run",
       PATIENCE_MS,
     );
@@ -154,28 +159,28 @@ const UNFIT: readonly Unfit[] = [
   { what: "is not executable", body: "exit 0", mode: 0o644, says: "drover itself is being replaced" },
 ];
 
-for (const { what, body, mode, says } of UNFIT) {
-  Deno.test({
-    name: `a new executable that ${what} does not touch the daemon, which takes the next one that is good`,
-    ignore: !LINUX,
-    async fn() {
-      await using drover = await Installed.create();
-      await drover.put();
-      await new CountingAgent(drover.home).install("1.0.0");
-      const { pid } = (await drover.home.json(["start"], { env: SOON })).value;
+Deno.test({
+  name: `a new executable that ${
+    UNFIT.map(({ what }) => what).join(", or ")
+  } does not touch the daemon, which takes the next one that is good`,
+  ignore: !LINUX,
+  async fn() {
+    await using drover = await Installed.create();
+    const { pid } = await started(drover);
+    for (const { what, body, mode, says } of UNFIT) {
       await drover.putScript(body, { mode });
       await logged(drover, says);
       const during = await status(drover);
-      assertEquals([during.pid, during.phase], [pid, "running"], "no drain was begun for it");
-      assertEquals((await drover.json(["run", "--agent", "llm", "--scratch", "task-a"])).code, 0);
-      assertEquals(await times(drover, "restarting for changed"), 0);
-      await drover.put();
-      await succeeded(drover, pid);
-      await onlyOne(drover);
-      await stopped(drover);
-    },
-  });
-}
+      assertEquals([during.pid, during.phase], [pid, "running"], `no drain was begun for one that ${what}`);
+      assertEquals((await drover.json(["run", "--agent", "llm", "--scratch", "task-a"])).code, 0, what);
+      assertEquals(await times(drover, "restarting for changed"), 0, what);
+    }
+    await drover.put();
+    await succeeded(drover, pid);
+    await onlyOne(drover);
+    await stopped(drover);
+  },
+});
 
 /** Gives its version and cannot be a daemon. */
 const ONLY_VERSION =
@@ -187,13 +192,11 @@ Deno.test({
   ignore: !LINUX,
   async fn() {
     await using drover = await Installed.create();
-    await drover.put();
-    await new CountingAgent(drover.home).install("1.0.0");
-    const { pid } = (await drover.home.json(["start"], { env: SOON })).value;
+    const { pid } = await started(drover);
     const before = await status(drover);
     await drover.putScript(ONLY_VERSION);
     await logged(drover, "the successor did not make it");
-    await eventually(async () => (await status(drover)).phase === "running", "it runs again", PATIENCE_MS);
+    await eventually(async () => (await drover.home.seen())?.phase === "running", "it runs again", PATIENCE_MS);
     const after = await status(drover);
     assertEquals(after.pid, pid);
     assertNotEquals(after.instance, before.instance);

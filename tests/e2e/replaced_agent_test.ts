@@ -2,7 +2,7 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { join } from "@std/path";
 import { eventually, TestHome } from "../support/drover.ts";
-import { programForms } from "../support/program.ts";
+import { compiledForm } from "../support/program.ts";
 
 const PATIENCE_MS = 45_000;
 const SOON = { DROVER_RELOAD_INTERVAL: "200ms" };
@@ -25,8 +25,8 @@ async function replace(home: TestHome, body: string): Promise<void> {
 
 // deno-lint-ignore no-explicit-any
 async function llm(home: TestHome): Promise<any> {
-  const { value } = await home.json(["status"]);
-  return value.connections[0].runtimes.find((one: { provider: string }) => one.provider === "llm");
+  const { connections } = await home.seen();
+  return connections[0].runtimes.find((one: { provider: string }) => one.provider === "llm");
 }
 
 function run(home: TestHome, prompt: string): Promise<Deno.CommandOutput> {
@@ -46,10 +46,10 @@ async function taskOf(
 }
 
 async function inState(home: TestHome, status: string): Promise<number> {
-  return (await home.json(["tasks", "list", "--status", status])).value.tasks.length;
+  return (await home.seenTasks(status)).length;
 }
 
-for (const form of programForms()) {
+for (const form of compiledForm()) {
   const name = (sentence: string) => `[${form.kind}] ${sentence}`;
 
   Deno.test(

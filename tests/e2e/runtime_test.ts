@@ -2,7 +2,7 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { EXIT_CODES } from "../../lib/cli/exit_code.ts";
 import { eventually, TestHome } from "../support/drover.ts";
-import { type ProgramForm, programForms } from "../support/program.ts";
+import { compiledForm, type ProgramForm } from "../support/program.ts";
 
 /** A wrapper around the demo agent that says what it was started with; `--version` it does not know. */
 async function withWrapper(home: TestHome, form: ProgramForm, { version = "exit 3" } = {}): Promise<void> {
@@ -19,7 +19,7 @@ exec ${program} __demo-agent "$@"`,
 
 const ADD = ["runtime", "add", "house", "--like", "claude", "--env", "ACME_KEY", "--", "acme-claude", "--fast"];
 
-for (const form of programForms()) {
+for (const form of compiledForm()) {
   const name = (sentence: string) => `[${form.kind}] ${sentence}`;
 
   Deno.test(
@@ -39,7 +39,7 @@ for (const form of programForms()) {
   );
 }
 
-const form = programForms()[0]!;
+const form = compiledForm().at(-1)!;
 
 Deno.test("runtime add, disable and remove reach a running daemon, which goes on with its tasks", async () => {
   await using home = await TestHome.create(form);

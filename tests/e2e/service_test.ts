@@ -170,7 +170,7 @@ for (const form of compiledForm()) {
 
     const run = home.spawn(["run", "--agent", "demo", "--scratch", "@demo:hang"], { stdout: "null" });
     await eventually(
-      async () => (await home.json(["tasks", "list", "--status", "running"])).value.tasks?.length === 1,
+      async () => (await home.seenTasks("running")).length === 1,
       "it runs",
     );
     const daemon = new RunningDaemon(home.spawn(["daemon", "--quiet", "--supervised", "systemd"]));

@@ -88,6 +88,7 @@ Deno.test("nothing is registered or claimed before the owner's yes, and then wha
   await using home = await TestHome.create(form);
   await using t = team();
   await home.json(["login", "--server", t.url, "--token", "-"], { stdin: t.server.token });
+  await home.json(["config", "set", "remote.demo", "true"]);
   await home.json(["start"], { env: NO_WAY_OUT });
   const unasked = [
     await home.json(["enable", "remote", "--policy", "ask"]),
@@ -167,6 +168,7 @@ Deno.test("a task of a team server gets what its owner allows, and a token of it
   await using home = await TestHome.create(form);
   await using t = team(["w1"]);
   await home.json(["login", "--server", t.url, "--token", "-"], { stdin: t.server.token });
+  await home.json(["config", "set", "remote.demo", "true"]);
   await home.json(["enable", "remote", "--policy", "ask", "--yes"]);
   await home.json(["start"]);
   await eventually(() => t.server.runtimes.size > 0, "it is registered");
@@ -175,6 +177,34 @@ Deno.test("a task of a team server gets what its owner allows, and a token of it
   const answered = await home.json(["tasks", "approve", task.id.slice(0, 13)]);
   assertEquals(answered.code, 0, JSON.stringify(answered.value));
   await eventually(() => task.status === "completed", `it is completed: ${JSON.stringify(task)}`);
+  await home.json(["stop"]);
+  await home.assertNoProcessLeft();
+});
+
+Deno.test("the demo agent takes a team's tasks only where that is configured, and leaves none in flight when it is killed", async () => {
+  await using home = await TestHome.create(form);
+  await using t = team(["w1"]);
+  await home.json(["login", "--server", t.url, "--token", "-"], { stdin: t.server.token });
+  const { stderr } = await home.drover(["enable", "remote", "--policy", "full", "--yes"]);
+  assertStringIncludes(stderr, "agents: none found yet");
+  await home.json(["start"]);
+  await eventually(async () => (await seen(home))[0] === "accepted", "it is connected");
+  await eventually(() => t.server.count("/runtime-profiles") > 0, "it has looked what there is to register");
+  await home.json(["config", "set", "remote.demo", "true"]);
+  assertEquals((await home.json(["status"])).value.config.waiting, ["remote.demo"]);
+  assertEquals(t.server.count("/register"), 0);
+  await home.json(["restart"]);
+  await eventually(() => t.server.runtimes.size > 0, "it is registered");
+
+  const task = t.server.enqueue(t.server.runtimeOf("demo").id, { trigger_comment_content: "@demo:hang" });
+  await eventually(async () => (await home.json(["status"])).value.tasks[0]?.pid > 0, "its agent runs");
+  Deno.kill((await home.json(["status"])).value.pid, "SIGKILL");
+  await home.json(["start"]);
+  const next = () => [...t.server.tasks.all.values()].find(({ more }) => more.parent_task_id === task.id);
+  await eventually(() => next()?.status === "running", "the next attempt runs");
+  assertEquals([task.status, task.failure_reason, next()!.attempt], ["failed", "runtime_recovery", 2]);
+  t.server.tasks.cancel(next()!);
+  await eventually(() => next()!.cancelAcks === 1, "it is stopped");
   await home.json(["stop"]);
   await home.assertNoProcessLeft();
 });

@@ -1,5 +1,5 @@
 /** The real program, installed by install.sh and removed by itself: all of it goes, nothing else does, and not while tasks run. */
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertStringIncludes } from "@std/assert";
 import { join } from "@std/path";
 import { gzipSync } from "node:zlib";
 import { CountingAgent } from "../support/counting_agent.ts";

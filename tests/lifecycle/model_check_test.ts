@@ -1,8 +1,9 @@
-/** The life cycle under 10,000 random interleavings of commands, crashes and slow machines: the real code on a simulated machine. */
+/** The life cycle under thousands of random interleavings of commands, crashes and slow machines: the real code on a simulated machine. */
 import { fail } from "@std/assert";
+import { isLong } from "../support/length.ts";
 import { type Report, runSeed } from "./sim_scenario.ts";
 
-const SEEDS = 10_000;
+const SEEDS = isLong() ? 10_000 : 2_500;
 /** Another seed that fails with a shorter story is easier to read. */
 const SEEDS_TO_SHORTEN = 400;
 

@@ -1,6 +1,8 @@
 /** The test runner: which tests it chooses and how it reads the result that the last line repeats. */
-import { assertEquals } from "@std/assert";
-import { readTally, testCommand } from "../../scripts/test.ts";
+import { assert, assertEquals } from "@std/assert";
+import { join } from "@std/path";
+import { ROOT } from "../../scripts/project.ts";
+import { FIRST, readTally, testCommand } from "../../scripts/test.ts";
 
 Deno.test("readTally() takes the last summary, coloured or not", () => {
   assertEquals(readTally("ok | 12 passed | 0 failed (1s)\n"), { passed: 12, failed: 0 });
@@ -19,8 +21,13 @@ Deno.test("readTally() finds nothing in the output of a run that crashed", () =>
 });
 
 Deno.test("testCommand() runs everything but the real CLIs, or exactly what is named", () => {
-  assertEquals(testCommand([]).slice(-2), ["--ignore=tests/real", "tests"]);
-  assertEquals(testCommand(["--fail-fast"]).slice(-3), ["--fail-fast", "--ignore=tests/real", "tests"]);
+  const all = ["--ignore=tests/real", ...FIRST, "tests"];
+  assertEquals(testCommand([]).slice(-all.length), all);
+  assertEquals(testCommand(["--fail-fast"]).slice(-all.length - 1), ["--fail-fast", ...all]);
   assertEquals(testCommand(["tests/real"]).slice(-1), ["tests/real"]);
   assertEquals(testCommand(["tests/real"]).includes("--ignore=tests/real"), false);
+});
+
+Deno.test("the files that begin first are there", () => {
+  for (const path of FIRST) assert(Deno.statSync(join(ROOT, path)).isFile, path);
 });

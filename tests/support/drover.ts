@@ -1,6 +1,7 @@
 /** A home of its own with drover in it, for end-to-end tests: commands, a daemon, fake agent CLIs, and nothing left behind. */
 import { assertEquals, fail } from "@std/assert";
 import { join } from "@std/path";
+import { createNetwork } from "../../lib/host/network.ts";
 import type { ProgramForm } from "./program.ts";
 
 export interface CommandOutcome {
@@ -19,7 +20,7 @@ export interface CommandOptions {
   readonly deadlineMs?: number;
 }
 
-const DEADLINE_MS = 45_000;
+const DEADLINE_MS = 90_000;
 
 export class TestHome implements AsyncDisposable {
   /** Everything of this test is below it. */
@@ -129,6 +130,33 @@ export class TestHome implements AsyncDisposable {
     return await Deno.readTextFile(join(this.home, "logs", "daemon.log")).catch(() => "(no log)");
   }
 
+  /**
+   * The daemon's own answer about itself, without a process of our own: for whoever looks again and again. `undefined`
+   * while nobody answers.
+   */
+  // deno-lint-ignore no-explicit-any
+  seen(): Promise<any> {
+    return this.#ask("/v1/status");
+  }
+
+  /** The same about its tasks in a state. */
+  // deno-lint-ignore no-explicit-any
+  async seenTasks(status: string): Promise<any[]> {
+    return (await this.#ask(`/v1/tasks?status=${status}`))?.tasks ?? [];
+  }
+
+  // deno-lint-ignore no-explicit-any
+  async #ask(path: string): Promise<any> {
+    const record = await Deno.readTextFile(join(this.home, "daemon.json")).then(JSON.parse).catch(() => undefined);
+    if (typeof record?.controlSocket !== "string") return undefined;
+    using client = createNetwork().unixClient(record.controlSocket);
+    try {
+      return await (await client.fetch(new Request(`http://drover.local${path}`))).json();
+    } catch {
+      return undefined;
+    }
+  }
+
   /** Pids of live processes that were started with this test's home in their environment. */
   async processes(): Promise<number[]> {
     const found: number[] = [];
@@ -149,7 +177,7 @@ export class TestHome implements AsyncDisposable {
 
   async assertNoProcessLeft(): Promise<void> {
     if (Deno.build.os !== "linux") return;
-    await eventually(async () => (await this.processes()).length === 0, "no process of this home is left", 5_000);
+    await eventually(async () => (await this.processes()).length === 0, "no process of this home is left");
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -192,6 +220,10 @@ export class RunningDaemon {
 
   get pid(): number {
     return this.#child.pid;
+  }
+
+  get stdout(): string {
+    return this.#said;
   }
 
   get stderr(): string {
@@ -238,15 +270,21 @@ async function collect(stream: ReadableStream<Uint8Array>, add: (text: string) =
   for await (const chunk of stream) add(decoder.decode(chunk, { stream: true }));
 }
 
-/** Waits for a condition by looking every few milliseconds, with a deadline. */
+/**
+ * Waits for a condition by looking again and again, with a deadline: every few milliseconds, and where a look starts a
+ * process, with twice its time in between, or the looks would take the very time that what they wait for needs.
+ */
 export async function eventually(
   condition: () => boolean | Promise<boolean>,
   what: string,
-  timeoutMs = 15_000,
+  timeoutMs = 30_000,
 ): Promise<void> {
   const deadline = Date.now() + timeoutMs;
-  while (!(await condition())) {
+  for (;;) {
+    const from = performance.now();
+    if (await condition()) return;
     if (Date.now() > deadline) fail(`Not within ${timeoutMs} ms: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 15));
+    const pauseMs = Math.min(Math.max(15, 2 * (performance.now() - from)), 500);
+    await new Promise((resolve) => setTimeout(resolve, pauseMs));
   }
 }

@@ -81,8 +81,8 @@ export class FakeMultica {
   constructor({ dialect = "head", now = () => performance.now(), workspaces = ["w1"] }: FakeMulticaOptions = {}) {
     this.dialect = dialect;
     this.workspaces = workspaces.map((id) => ({ id, name: `name of ${id}` }));
-    this.tasks = new FakeTasks({ now, old: dialect === "april" });
     this.hub = new FakeHub(this);
+    this.tasks = new FakeTasks({ now, old: dialect === "april", onEnd: (task) => this.#wake(task) });
     this.#routes = this.#makeRoutes();
   }
 
@@ -135,6 +135,14 @@ export class FakeMultica {
     const task = this.tasks.add({ runtime_id: runtimeId, workspace_id }, more);
     this.hub.send("daemon:task_available", { runtime_id: runtimeId, task_id: task.id });
     return task;
+  }
+
+  /** What waited for the end of this task. */
+  #wake({ agent_id }: FakeTask): void {
+    const waiting = [...this.tasks.all.values()].find((one) => one.agent_id === agent_id && one.status === "queued");
+    if (!waiting) return;
+    const { runtime_id, id } = waiting;
+    this.hub.send("daemon:task_available", { runtime_id, task_id: id });
   }
 
   runtimeOf(provider: string, workspace = this.workspaces[0]!.id): FakeRuntime {
@@ -336,13 +344,15 @@ export class FakeMultica {
         new RegExp(`${task}/messages$`),
         ([id], { messages }) => this.#task(id!, (one) => this.#messages(one, messages)),
       ],
-      ["POST", new RegExp(`${task}/usage$`), ([id], { usage }) => this.#task(id!, (one) => (one.usage = usage, ok()))],
+      [
+        "POST",
+        new RegExp(`${task}/usage$`),
+        ([id], { usage }) => this.#task(id!, (one) => (this.tasks.use(one, usage), ok())),
+      ],
       ["POST", new RegExp(`${task}/session$`), ([id], body) =>
         this.#task(id!, (one) => {
-          if (one.status === "dispatched" || one.status === "running") {
-            one.session_id = body.session_id || one.session_id;
-            one.work_dir = body.work_dir || one.work_dir;
-          }
+          if (!body.session_id && !body.work_dir) return no(400, "session_id or work_dir is required");
+          this.tasks.pin(one, body);
           return new Response(null, { status: 204 });
         })],
       ["POST", new RegExp(`${task}/progress$`), ([id]) => this.#task(id!, () => ok())],

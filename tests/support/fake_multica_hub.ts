@@ -12,7 +12,7 @@ interface Peer {
 }
 
 /** What happens to a claim call: answered, done but the answer lost, or not even heard. */
-export type RpcFault = "lost-answer" | "unheard" | { readonly status: number };
+export type RpcFault = "doubled-answer" | "lost-answer" | "unheard" | { readonly status: number };
 
 export class FakeHub {
   readonly peers = new Set<Peer>();
@@ -133,7 +133,9 @@ export class FakeHub {
     if (fault === "lost-answer" || this.mute) return;
     const status = answer?.status ?? refused;
     const said = status < 400 ? { body: await answer!.json() } : { error: "refused" };
-    peer.send(JSON.stringify({ type: "daemon:rpc_response", payload: { request_id, status, ...said } }));
+    const frame = JSON.stringify({ type: "daemon:rpc_response", payload: { request_id, status, ...said } });
+    peer.send(frame);
+    if (fault === "doubled-answer") peer.send(frame);
   }
 }
 

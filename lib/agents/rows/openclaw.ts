@@ -1,21 +1,19 @@
 /** OpenClaw: one JSON document at the end of a turn, printed over many lines. */
 import { type FailureReason, reasonForStatus } from "../../core/failure.ts";
 import type { AgentMessage, Outcome } from "../../core/message.ts";
-import type { ModelUsage } from "../../core/model.ts";
 import type { ChildExit } from "../../core/ports.ts";
 import { type Dialect, type DialectReader, type DialectStep, endedEarly, NOTHING } from "../dialect.ts";
-import { isRecord, type JsonRecord, listOf, numberOf, parseRecord, recordOf, textOf } from "../json_fields.ts";
+import { isRecord, type JsonRecord, listOf, parseRecord, recordOf, textOf } from "../json_fields.ts";
 import { MAX_LINE_BYTES } from "../ndjson.ts";
 import type { RowOf } from "../provider_row.ts";
 import { reasonInText } from "../provider_error.ts";
 import { failed } from "../session.ts";
+import { usageOf } from "./pi_dialect.ts";
 
 const BY_ERROR_KIND: Partial<Record<string, FailureReason>> = {
   context_overflow: "agent_error.context_overflow",
   timeout: "agent_error.agent_timeout",
 };
-
-const TICKS_PER_USD = 1e10;
 
 class OpenClawReader implements DialectReader {
   /** The lines of a document that is not complete yet. */
@@ -55,7 +53,8 @@ class OpenClawReader implements DialectReader {
 /** Its session is left out: it is gone with the run. */
 function read(document: JsonRecord): DialectStep {
   const texts = listOf(document.payloads).map((payload) => textOf(recordOf(payload).text)).filter(Boolean);
-  const usage = usageOf(document);
+  // Its tokens and their cost have the same names as in pi.
+  const usage = isRecord(document.usage) ? usageOf(document) : undefined;
   const messages: AgentMessage[] = [
     ...texts.map((text, index) => ({ kind: "text", text: index > 0 ? `\n\n${text}` : text } as const)),
     ...(usage ? [{ kind: "usage", usage: [usage] } as const] : []),
@@ -66,19 +65,6 @@ function read(document: JsonRecord): DialectStep {
   const status = Number(/HTTP (\d{3})\b/.exec(said)?.[1]);
   const reason = BY_ERROR_KIND[textOf(kind)] ?? reasonForStatus(status) ?? reasonInText(said) ?? "agent_error.unknown";
   return { messages, outcome: failed(reason, said) };
-}
-
-function usageOf(document: JsonRecord): ModelUsage | undefined {
-  if (!isRecord(document.usage)) return undefined;
-  const { input, output, cacheRead, cacheWrite, cost } = document.usage;
-  return {
-    model: textOf(document.model) || "unknown",
-    inputTokens: numberOf(input),
-    outputTokens: numberOf(output),
-    cacheReadTokens: numberOf(cacheRead),
-    cacheWriteTokens: numberOf(cacheWrite),
-    costUsdTicks: Math.round(numberOf(recordOf(cost).total) * TICKS_PER_USD),
-  };
 }
 
 const OPENCLAW_DIALECT: Dialect = { open: () => new OpenClawReader() };

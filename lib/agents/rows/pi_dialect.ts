@@ -138,7 +138,8 @@ function describeRetry({ errorMessage, attempt, maxAttempts }: JsonRecord): stri
 
 const TICKS_PER_USD = 1e10;
 
-function usageOf(message: JsonRecord): ModelUsage {
+/** Of a message, or of whatever else has its model and its tokens as pi writes them. */
+export function usageOf(message: JsonRecord): ModelUsage {
   const { input, output, cacheRead, cacheWrite, cost } = recordOf(message.usage);
   return {
     model: textOf(message.model) || "unknown",

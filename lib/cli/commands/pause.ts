@@ -15,7 +15,7 @@ export const pause: Command = {
   ],
   details: `
 Nothing is claimed from any queue or server, also after a restart. Running tasks go on. Tasks that wait stay in the
-queue, which gives up what nobody took for 2 hours; drover run says at once that it is paused. One agent alone is limited with drover config set limits.tasks_per_day, tokens_per_day or usd_per_day.`,
+queue for as long as the daemon is there; drover run says at once that it is paused. One agent alone is limited with drover config set limits.tasks_per_day, tokens_per_day or usd_per_day.`,
   examples: [
     ["drover pause --for 2h", "back after lunch"],
     ['drover pause --reason "release freeze"', "until drover resume"],

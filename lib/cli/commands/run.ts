@@ -1,10 +1,9 @@
 /** `drover run`: queues one task, follows it live, and ends with an exit code that tells how it went. */
 import { remarksOnPause } from "../../app/agent_pause.ts";
 import { chooseAgent } from "../../app/choose_agent.ts";
-import { planDirectory } from "../../app/directory.ts";
+import { type DirectoryPlan, planDirectory } from "../../app/directory.ts";
 import { FULL_MEANS, isFirstFullRun, type PermissionPlan, planPermission } from "../../app/permission_choice.ts";
 import type { UserApi } from "../../app/control_client.ts";
-import { connectControl } from "../../app/reach.ts";
 import { openRunSession, type RunSession } from "../../app/sessions.ts";
 import { readSettings } from "../../app/settings.ts";
 import { readExtras } from "../../app/task_extras.ts";
@@ -18,6 +17,7 @@ import { EXIT_CODES, exitCodeForTask } from "../exit_code.ts";
 import { followTask, messageLines, showOutcome, waitTeller } from "../follow.ts";
 import { paint } from "../output.ts";
 import { PermissionPrompt } from "../permission_prompt.ts";
+import { isServerSession, openServer, resuming, SERVER_OPTIONS, serverWish } from "../server_option.ts";
 import { Interrupts } from "./run_interrupts.ts";
 
 const MAX_PROMPT_BYTES = 4 * 1024 * 1024;
@@ -45,6 +45,12 @@ export const run: Command = {
     { name: "mcp-config", value: "FILE", summary: "MCP servers for the agent instead of its own, as JSON" },
     { name: "resume", value: "TASK", summary: "continue the conversation and directory of an earlier task" },
     { name: "time-limit", value: "TIME", summary: "stop the task after TIME, e.g. 30m (default 2h)" },
+    ...SERVER_OPTIONS,
+    {
+      name: "directory-mode",
+      value: "scratch|in-place",
+      summary: "with --server: work there in an empty directory (the default), or in the directory of --cwd",
+    },
   ],
   details: `
 PROMPT is one argument; "-" reads it from standard input. Without a running daemon the task runs in this
@@ -52,11 +58,15 @@ process, which then holds the home until it is done. Ctrl-C asks, a second one c
 
 What an agent with permission ask wants to do is asked in this terminal; drover tasks approve and deny answer from
 any other. An agent sees the secrets in your environment (SSH_AUTH_SOCK, AWS_*, *_TOKEN, *_KEY and the like) only
-where they are its own or the setting agents.env names them.`,
+where they are its own or the setting agents.env names them.
+
+With --server the task is queued with a team server (see drover serve) and runs on whichever of its machines claims
+it, in an empty directory and within what that machine's owner allows; what comes back is shown here.`,
   examples: [
     ['drover run "find the bug in parser.ts"', "in a worktree, when here is a git repository"],
     ['drover run --cwd . "what does this project do?"', "in place; you are asked before it changes anything"],
     ["drover run - < prompt.md", "the prompt from a file"],
+    ['drover run --server --agent claude "…"', "on a machine of the team, at the server of drover login"],
   ],
   run: runTask,
 };
@@ -67,11 +77,8 @@ async function runTask(context: CommandContext): Promise<number> {
   const prompt = await readPrompt(context);
   const permission = permissionOf(args.values.permission);
   const timeLimit = timeLimitOf(args.values["time-limit"]);
-  const plan = await planDirectory(host, {
-    cwd: args.values.cwd,
-    worktree: args.switches.has("worktree"),
-    scratch: args.switches.has("scratch"),
-  });
+  const wish = serverWish(args);
+  const plan = await planOf(context, wish !== undefined);
   const extras = await readExtras(host, {
     instructions: args.values.instructions,
     mcpConfig: args.values["mcp-config"],
@@ -82,7 +89,12 @@ async function runTask(context: CommandContext): Promise<number> {
   const { effort } = args.values;
   const settings = await readSettings(host, home);
   using interrupts = new Interrupts(context);
-  const open = () =>
+  const open = async (): Promise<RunSession> => {
+    if (!wish) return await openHere();
+    const api = await openServer(context, wish);
+    return { api, kind: "server", finish: () => Promise.resolve(api[Symbol.dispose]()), abandon() {} };
+  };
+  const openHere = () =>
     openRunSession(host, home, {
       settings,
       args: context.argv,
@@ -116,6 +128,19 @@ async function runTask(context: CommandContext): Promise<number> {
   }
 }
 
+async function planOf({ host, args }: CommandContext, elsewhere: boolean): Promise<DirectoryPlan> {
+  const { cwd, "directory-mode": mode } = args.values;
+  const worktree = args.switches.has("worktree");
+  if (elsewhere) {
+    const { planServerDirectory } = await import("../../app/server_api.ts");
+    return { directory: planServerDirectory({ mode, cwd, worktree }), remarks: [] };
+  }
+  if (mode === undefined) return await planDirectory(host, { cwd, worktree, scratch: args.switches.has("scratch") });
+  throw new DroverError("usage", "Cannot use --directory-mode without --server", {
+    hint: "on this machine: --cwd DIR, --worktree or --scratch",
+  });
+}
+
 /** How often a holder may be found that leaves before it has taken the task. */
 const TRIES = 5;
 
@@ -134,10 +159,17 @@ async function submit(
     try {
       if (!interrupts.leaving.aborted) {
         const agents = await agentsOf(session);
-        const agent = args.values.resume && !args.values.agent ? undefined : chooseAgent(agents, args.values.agent);
+        const agent = args.values.resume && !args.values.agent ? undefined : chooseAgent(
+          agents,
+          args.values.agent,
+          isServerSession(session.api) ? session.api.server : undefined,
+        );
         const provider = agent?.provider ?? (await session.api.showTask(body.resume!)).provider;
         const taker = agents.find((one) => agent ? one.name === agent.name : one.provider === provider);
-        const waits = remarksOnPause(taker, { alone: session.kind !== "daemon", clock: host.clock });
+        const waits = remarksOnPause(taker, {
+          alone: session.kind === "joined" || session.kind === "own",
+          clock: host.clock,
+        });
         const { permission, remarks } = plans(provider);
         const request = { ...body, permission, ...(agent ? { agent: agent.name } : {}) };
         return { session, task: await session.api.createTask(request), remarks: [...waits, ...remarks] };
@@ -222,10 +254,13 @@ async function introduce(
     daemon: "queued with the daemon",
     joined: "joined a running drover run",
     own: "no daemon runs: working in this process",
+    server: `queued at ${isServerSession(session.api) ? session.api.server : "the server"}`,
   };
   output.line(`${paint.bold(task.agent)} (${task.permission}), ${where[session.kind]}`);
   output.line(`task       ${task.id}`);
   for (const remark of remarks) output.line(`${paint.yellow("note")}       ${remark}`);
+  // What the rest tells is about this machine.
+  if (session.kind === "server") return;
   const { isTerminal, inputIsTerminal } = host.terminal;
   if (task.permission === "ask" && !(isTerminal && inputIsTerminal)) {
     output.line(
@@ -248,10 +283,11 @@ async function introduce(
 
 /** `undefined` when the user left before the end. */
 async function follow(
-  { host, home, output }: CommandContext,
+  context: CommandContext,
   session: RunSession,
   { task, messages, interrupts }: { task: TaskView; messages: MessageView[]; interrupts: Interrupts },
 ): Promise<TaskView | undefined> {
+  const { host, output } = context;
   let place = "";
   let announced = "";
   const tellWait = waitTeller((line) => prompt.print([line]));
@@ -259,10 +295,11 @@ async function follow(
   const use = (next: UserApi | undefined) => (api = next ?? api, next);
   const prompt = new PermissionPrompt({ ...host, output, api: () => api });
   prompt.follow(task.id);
+  const again = await resuming(context, session.api);
   const followed = followTask(session.api, task.id, {
     clock: host.clock,
     signal: interrupts.detached,
-    ...(session.kind === "own" ? {} : { reconnect: async () => use(await connectControl(host, home())) }),
+    ...(session.kind === "own" ? {} : { ...again, reconnect: async () => use(await again.reconnect()) }),
     onMessage: (message) => {
       messages.push(message);
       prompt.print(messageLines(message));

@@ -1,6 +1,5 @@
 /** `drover tasks …`: looking at tasks and their messages, following and cancelling them. */
 import type { UserApi } from "../../app/control_client.ts";
-import { connectControl } from "../../app/reach.ts";
 import { openUserSession } from "../../app/sessions.ts";
 import { DroverError } from "../../core/drover_error.ts";
 import { isTerminal, TASK_STATES } from "../../core/task_state.ts";
@@ -11,21 +10,25 @@ import { EXIT_CODES, exitCodeForTask } from "../exit_code.ts";
 import { clockTime, followTask, messageLines, showOutcome, waitTeller } from "../follow.ts";
 import { oneLine, plain, table } from "../output.ts";
 import { PermissionPrompt, permissionText } from "../permission_prompt.ts";
+import { openServer, resuming, SERVER_DETAILS, SERVER_OPTIONS, serverWish } from "../server_option.ts";
 
 const TASK_OPERAND = { operands: "TASK", minOperands: 1, maxOperands: 1 } as const;
-const TASK_DETAILS = "TASK is a task's id or its first characters (at least 4), as far as they are unambiguous.";
+const TASK_DETAILS =
+  `TASK is a task's id or its first characters (at least 4), as far as they are unambiguous.${SERVER_DETAILS}`;
 
 export const tasksList: Command = {
   name: "tasks list",
   options: [
     { name: "status", value: "A,B", summary: `only these: ${TASK_STATES.join(", ")}` },
     { name: "limit", value: "N", summary: "at most N, 1 to 1000 (default 50)" },
+    ...SERVER_OPTIONS,
   ],
+  details: SERVER_DETAILS.trim(),
   async run(context) {
     const { output, args } = context;
     const limit = limitOf(args.values.limit);
     const status = statusOf(args.values.status);
-    using session = await openUserSession(context.host, context.home(), noting(context));
+    using session = await anySession(context);
     const tasks = session ? await session.listTasks({ limit, ...(status ? { status } : {}) }) : [];
     output.result({ tasks }, () => {
       if (tasks.length === 0) return output.line('No tasks. Queue one with: drover run "…"');
@@ -41,7 +44,7 @@ export const tasksList: Command = {
 export const tasksShow: Command = {
   name: "tasks show",
   ...TASK_OPERAND,
-  options: [],
+  options: SERVER_OPTIONS,
   details: TASK_DETAILS,
   async run(context) {
     const { output } = context;
@@ -60,7 +63,7 @@ export const tasksShow: Command = {
 export const tasksMessages: Command = {
   name: "tasks messages",
   ...TASK_OPERAND,
-  options: [{ name: "since", value: "SEQ", summary: "only messages after this number" }],
+  options: [{ name: "since", value: "SEQ", summary: "only messages after this number" }, ...SERVER_OPTIONS],
   details: TASK_DETAILS,
   async run(context) {
     const { output, args } = context;
@@ -78,15 +81,15 @@ export const tasksMessages: Command = {
 export const tasksFollow: Command = {
   name: "tasks follow",
   ...TASK_OPERAND,
-  options: [],
-  details: `${TASK_DETAILS} Ctrl-C stops following; the task goes on.`,
+  options: SERVER_OPTIONS,
+  details: `${TASK_DETAILS}\nCtrl-C stops following; the task goes on.`,
   run: follow,
 };
 
 export const tasksCancel: Command = {
   name: "tasks cancel",
   ...TASK_OPERAND,
-  options: [],
+  options: SERVER_OPTIONS,
   details: TASK_DETAILS,
   async run(context) {
     const { output } = context;
@@ -109,7 +112,6 @@ export const tasksCancel: Command = {
 
 async function follow(context: CommandContext): Promise<number> {
   const { host, output, args } = context;
-  const home = context.home();
   using session = await sessionFor(context);
   const { id, status } = await session.showTask(args.positional[0]!);
   if (!session.live && !isTerminal(status)) {
@@ -132,11 +134,13 @@ async function follow(context: CommandContext): Promise<number> {
   prompt.follow(id);
   const tellWait = waitTeller((line) => prompt.print([line]));
   const use = (next: UserApi | undefined) => (api = next ?? api, next);
+  const again = await resuming(context, session);
   try {
     const task = await followTask(session, id, {
       clock: host.clock,
       signal: abort.signal,
-      reconnect: async () => use(await connectControl(host, home)),
+      ...again,
+      reconnect: async () => use(await again.reconnect()),
       onMessage: (message) => {
         messages.push(message);
         prompt.print(messageLines(message));
@@ -159,8 +163,14 @@ function noting({ output }: CommandContext): { note: (text: string) => void } {
   return { note: (text) => output.note(`drover: ${text}`) };
 }
 
+async function anySession(context: CommandContext): Promise<UserApi | undefined> {
+  const wish = serverWish(context.args);
+  if (wish) return await openServer(context, wish);
+  return await openUserSession(context.host, context.home(), noting(context));
+}
+
 export async function sessionFor(context: CommandContext): Promise<UserApi> {
-  const session = await openUserSession(context.host, context.home(), noting(context));
+  const session = await anySession(context);
   if (session) return session;
   const wanted = context.args.positional[0];
   throw new DroverError("task_unknown", `Cannot find task ${wanted}: this home has no tasks yet`, {

@@ -1,0 +1,35 @@
+/** Waiting for a daemon on a fake clock: with time standing still, or second after second, and never for ever. */
+import { assert } from "@std/assert";
+import type { FakeClock } from "../support/fake_clock.ts";
+
+/** Of real time; a machine that is busy with other tests takes seconds for what else takes milliseconds. */
+const PATIENCE_MS = 30_000;
+
+export interface Waiting {
+  readonly clock: Pick<FakeClock, "advance" | "settle">;
+  readonly so: () => boolean | Promise<boolean>;
+  /** What there is to know about it when it does not come to that. */
+  readonly story: () => string;
+}
+
+/** With time standing still. */
+export async function until(what: string, { clock, so, story }: Waiting): Promise<void> {
+  const end = performance.now() + PATIENCE_MS;
+  while (!(await so())) {
+    assert(performance.now() < end, `It did not come to this: ${what}; ${story()}`);
+    await clock.settle();
+  }
+}
+
+/** The same, with second after second passing meanwhile. */
+export function later(what: string, { clock, so, story }: Waiting): Promise<void> {
+  return until(what, {
+    clock,
+    story,
+    so: async () => {
+      if (await so()) return true;
+      await clock.advance(1_000);
+      return false;
+    },
+  });
+}
