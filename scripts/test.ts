@@ -16,6 +16,7 @@ export const FIRST = [
   ...["tests/daemon/server_faults_test.ts", "tests/lifecycle/model_check_test.ts", "tests/e2e/faults_test.ts"],
   ...[
     "tests/e2e/hand_off_test.ts",
+    "tests/e2e/update_test.ts",
     "tests/e2e/version_test.ts",
     "tests/e2e/team_server_test.ts",
     "tests/e2e/home_faults_test.ts",

@@ -6,11 +6,12 @@ import type { Home } from "../core/home.ts";
 import { judgeInstallation, type Owner, releaseProgram } from "../core/installation.ts";
 import { type Host, HostError } from "../core/ports.ts";
 import { startDaemon } from "../lifecycle/instance.ts";
-import { setInConfigFile } from "./config_file.ts";
+import { readConfigFile, setInConfigFile } from "./config_file.ts";
 import { openHome } from "./home_dir.ts";
 import { instancePorts } from "./instance.ts";
 import { currentRelease, ownOwner } from "./own_installation.ts";
 import { setRemote } from "./remote.ts";
+import { settingViews, whoSays } from "./setting_view.ts";
 import { readSettings } from "./settings.ts";
 import { ensureUpdater, livingUpdater } from "./updater_record.ts";
 
@@ -94,12 +95,15 @@ async function withUpdater(
   owner: Owner,
 ): Promise<{ updater: Bootstrapped["updater"]; why: string | null }> {
   if (owner.kind !== "drover") return { updater: null, why: "this drover does not replace itself" };
-  const { key, variable } = rowOf("updateAuto");
-  await setInConfigFile(host, home, { key, value: true, same: (held) => held === true });
-  const { updateAuto } = await readSettings(host, home);
-  if (!await ensureUpdater(host, home, { wanted: updateAuto })) {
-    return { updater: null, why: `the variable ${variable} says no` };
+  // Somebody who has said no does not want to be asked by each connection again.
+  const { key } = rowOf("updateAuto");
+  await setInConfigFile(host, home, { key, value: true, same: (held) => held !== undefined });
+  const wanted = (await settingViews(host, await readConfigFile(host, home))).of("updateAuto");
+  if (wanted.value !== true) {
+    const instead = wanted.source === "file" ? "; drover update --enable takes that back" : "";
+    return { updater: null, why: `${whoSays(wanted)} says no${instead}` };
   }
+  await ensureUpdater(host, home, { wanted: true });
   const deadline = host.clock.monotonic() + UPDATER_MS;
   for (;;) {
     const record = await livingUpdater(host, home);

@@ -7,7 +7,9 @@ import type { Host } from "../core/ports.ts";
 import type { ReloadPolicy } from "../core/reload_gate.ts";
 import type { HandOffPort, ReloadOptions } from "../daemon/reload_runner.ts";
 import { watchOwnBinary } from "./own_binary.ts";
+import { ownOwner } from "./own_installation.ts";
 import { readReloadHistory } from "./reload_file.ts";
+import { readUpdates } from "./update_file.ts";
 import { livingUpdater } from "./updater_record.ts";
 
 export async function reloadOptions(
@@ -26,8 +28,14 @@ export async function reloadOptions(
   const history = await readReloadHistory(host.files, home);
   const common = { policy, patienceMs, history, handOff };
   if (policy.own === "off") return common;
-  // Where an updater is at work, its policy decides on restarts, which a release can mend.
-  const leftToOthers = async () => await livingUpdater(host, home) !== undefined;
+  // Where an updater is at work, its policy decides on restarts, which a release can mend. And what another home tries
+  // out may yet be taken back.
+  const leftToOthers = async () => await livingUpdater(host, home) !== undefined || await isOnTrial(host);
   const watch = { mode: policy.own, version: BUILD.version, intervalMs, log, leftToOthers };
   return { ...common, own: watchOwnBinary(host, watch) };
+}
+
+async function isOnTrial(host: Host): Promise<boolean> {
+  const owner = await ownOwner(host);
+  return owner.kind === "drover" && (await readUpdates(host.files, owner.installation)).trial !== null;
 }

@@ -8,6 +8,7 @@ import {
   type Owner,
   readInstallRecord,
   releaseOfName,
+  releaseProgram,
   SHELL_LINE_MARK,
 } from "../core/installation.ts";
 import { type Files, type Host, HostError } from "../core/ports.ts";
@@ -59,6 +60,8 @@ export interface Uninstalled {
   readonly removed: readonly string[];
   /** What is still there: homes, and what somebody else put into the installation. */
   readonly left: readonly string[];
+  /** Processes of other homes that ran from the installation, and go on without it. */
+  readonly running: readonly { readonly pid: number; readonly home: string }[];
 }
 
 /**
@@ -87,6 +90,7 @@ export async function uninstall(host: Host, home: Home, options: UninstallOption
     await endUpdater(host, one);
   }
   await using _lock = await takeInstallLock(host, installation, { timeoutMs: LOCK_MS });
+  const running = await runningElsewhere(host, installation, homes);
   removed.push(...await removeFiles(host, installation));
   await removeTurns(host, installation);
   if (await removeIfEmpty(files, installation.root)) removed.push(installation.root);
@@ -97,7 +101,26 @@ export async function uninstall(host: Host, home: Home, options: UninstallOption
   }
   const left = [installation.root, plain];
   const there = await Promise.all(left.map((path) => files.stat(path)));
-  return { version: release.version, stopped, removed, left: left.filter((_path, index) => there[index]) };
+  return { version: release.version, stopped, removed, left: left.filter((_path, index) => there[index]), running };
+}
+
+/** An installation knows nothing of the homes that use it. */
+async function runningElsewhere(
+  { files, inspector, system }: Host,
+  installation: Installation,
+  homes: readonly Home[],
+): Promise<Uninstalled["running"]> {
+  const running: { pid: number; home: string }[] = [];
+  for (const name of await namesIn(files, installation.releases)) {
+    const pids = await inspector.openedBy(releaseProgram(installation, name)).catch(() => []);
+    for (const pid of pids) {
+      const env = system.environmentOf(pid);
+      if (!env) continue;
+      const home = env.DROVER_HOME || `${env.HOME}/.drover`;
+      if (!homes.some(({ root }) => root === home)) running.push({ pid, home });
+    }
+  }
+  return running;
 }
 
 async function endUpdater(host: Host, home: Home): Promise<void> {

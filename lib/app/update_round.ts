@@ -49,7 +49,8 @@ export interface RoundOptions {
   /** Accepted keys; those of this build when absent. */
   readonly keys?: readonly string[];
   readonly onProgress?: (done: number, total: number) => void;
-  readonly onOffer?: (offer: Offer, plan: Plan) => void;
+  /** It is one that will be taken. */
+  readonly onOffer?: (offer: Offer) => void;
 }
 
 export type RoundOutcome =
@@ -102,6 +103,8 @@ export async function checkRelease(
   const current = await demandCurrent(host, installation);
   const { offer, plan, client } = await look(host, { ...options, installation, current });
   client[Symbol.dispose]();
+  const { keys = RELEASE_KEYS, checksumOnly = false } = options;
+  if (plan.kind === "take") demandSignature(offer, { keys, checksumOnly });
   return { current: releaseOfName(current)?.version ?? current, offer, plan };
 }
 
@@ -121,7 +124,6 @@ async function round(host: Host, home: Home, options: OneRound): Promise<RoundOu
   const { offer, plan, client } = await look(host, { ...options, current });
   using _client = client;
   options.onVersion(offer.version);
-  options.onOffer?.(offer, plan);
   const before = releaseOfName(current)?.version ?? current;
   if (plan.kind === "current") return { kind: "current", version: before, offered: offer.version };
   if (plan.kind === "refuse") {
@@ -129,6 +131,7 @@ async function round(host: Host, home: Home, options: OneRound): Promise<RoundOu
   }
   const { keys = RELEASE_KEYS } = options;
   demandSignature(offer, { keys, checksumOnly: options.checksumOnly ?? false });
+  options.onOffer?.(offer);
   const point = createFaultPoints(host, home);
   const ports: InstallPorts = {
     host,

@@ -1,6 +1,7 @@
 /** The updater of a home: at most one, by its lock; what it says of itself, and how one is started. */
 import { type Checks, isInteger, isName, isPositive, isText, pick } from "../core/fields.ts";
-import type { Home } from "../core/home.ts";
+import { DroverError } from "../core/drover_error.ts";
+import { type Home, homeLayout } from "../core/home.ts";
 import { type Installation, releaseProgram } from "../core/installation.ts";
 import { daemonEnv } from "../core/launch.ts";
 import { type Files, type Host, HostError, type ProcessIdentity } from "../core/ports.ts";
@@ -54,6 +55,15 @@ export async function writeUpdater({ files, system, clock }: Host, home: Home, a
 
 export const UPDATER_VERB = "__updater";
 
+/** The shell in between ends at once, so that nobody who becomes another program has a child to wait for. */
+const ALONE = '"$@" &';
+/**
+ * systemd ends with a service all that the service has started: the updater, which restarts it, must not be among that.
+ * Where no scope can be had it is started as it is.
+ */
+const SCOPE = "systemd-run --user --scope --quiet --";
+const IN_SCOPE = `{ if ${SCOPE} true 2>/dev/null; then exec ${SCOPE} "$@"; else exec "$@"; fi; } &`;
+
 /** A process of its own, which no terminal and no daemon takes along; started from one release and no other. */
 export async function launchUpdater(
   host: Host,
@@ -62,14 +72,24 @@ export async function launchUpdater(
 ): Promise<void> {
   await host.files.makeDirectory(`${home.root}/logs`);
   const program = releaseProgram(installation, name);
-  // The shell in between ends at once, so that nobody who becomes another program has a child to wait for.
+  const begin = await mayBeService(host, home) ? IN_SCOPE : ALONE;
   const launched = host.launcher.launch({
-    argv: ["/bin/sh", "-c", '"$@" &', "drover", program, UPDATER_VERB, ...args],
+    argv: ["/bin/sh", "-c", begin, "drover", program, UPDATER_VERB, ...args],
     cwd: home.root,
     env: updaterEnv(host, home),
     logFile: home.updaterOut,
   });
   await launched.exit;
+}
+
+/** Whether this process may be the home's service, or of it. launchd leaves alone what leads a session of its own. */
+async function mayBeService(host: Host, home: Home): Promise<boolean> {
+  if (host.system.os !== "linux") return false;
+  const { serviceOf } = await import("./service.ts");
+  const service = await serviceOf(host, home).catch((error) => {
+    if (!(error instanceof DroverError)) throw error;
+  });
+  return service !== undefined && await host.files.stat(service.file) !== undefined;
 }
 
 /** Starts the updater of a home that wants one and has none; what keeps it from that is told, and no reason to fail. */
@@ -78,11 +98,17 @@ export async function ensureUpdater(host: Host, home: Home, { wanted }: { wanted
   if (owner.kind !== "drover") return false;
   const { installation } = owner;
   // A trial that lost its updater is seen through in any case.
-  if (!wanted && !(await readUpdates(host.files, installation)).trial) return false;
+  if (!wanted && !await isAbandoned(host, home, installation)) return false;
   if (await livingUpdater(host, home)) return true;
   const name = await currentRelease(host.files, installation) ?? owner.name;
   await launchUpdater(host, home, { installation, name, args: wanted ? [] : ["--once"] });
   return true;
+}
+
+/** A trial that nobody sees through: not the updater of the home that began it, and none here. */
+async function isAbandoned(host: Host, home: Home, installation: Installation): Promise<boolean> {
+  const { trial } = await readUpdates(host.files, installation);
+  return trial !== null && (trial.home === home.root || !await livingUpdater(host, homeLayout(trial.home)));
 }
 
 /** Tests' own variables go along: they are how a trial is made short. */

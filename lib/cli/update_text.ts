@@ -8,16 +8,20 @@ const RESULTS: { readonly [R in Round["result"]]: string } = {
   current: "is the newest",
   "on-trial": "is on trial",
   good: "is installed",
-  "taken-back": "was taken back",
+  "taken-back": "was taken back and is not tried again",
   refused: "was refused",
   failed: "failed",
 };
 
-/** Rows of a table; `since` says in words how long ago a moment was. */
-export function updateRows(view: UpdateView | undefined, since: (at: number) => string): string[][] {
+/** Rows of a table; `since` and `until` say in words how far from now a moment is. */
+export function updateRows(
+  view: UpdateView | undefined,
+  { since, until }: { since: (at: number) => string; until: (at: number) => string },
+): string[][] {
   if (!view || (view.updater === null && !view.lastRound)) return [];
-  const { lastRound, trial, updater } = view;
-  const rows = [["updater", updater === null ? "does not run" : `pid ${updater}`]];
+  const { lastRound, trial, updater, nextAt } = view;
+  const next = nextAt === null ? "" : `, looks for a release in ${until(nextAt)}`;
+  const rows = [["updater", updater === null ? "does not run" : `pid ${updater}${next}`]];
   if (trial) rows.push(["update", `${trial.version} is on trial for ${since(trial.since)}`]);
   else if (lastRound) {
     const { result, at, code, detail } = lastRound;

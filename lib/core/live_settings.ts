@@ -17,6 +17,10 @@ const LIVE: ReadonlySet<string> = new Set<keyof Settings>([
   "watchedWorkspaces",
   "watchAll",
   "workspacePolicy",
+  // The updater reads them each time that it looks.
+  "updateAuto",
+  "updateUrl",
+  "updateIntervalMs",
 ]);
 
 export function isLive(name: keyof Settings): boolean {

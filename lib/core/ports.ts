@@ -247,8 +247,8 @@ export interface DiskSpace {
 /** What only a diagnosis asks of the machine. */
 export interface Inspector {
   /**
-   * Pids of processes of this user that have the file open, which for a lock file are its holder and those that try it;
-   * empty where the system does not tell. Its own pid is left out.
+   * Pids of processes of this user that have the file open, or run from it; for a lock file they are its holder and those
+   * that try it. Empty where the system does not tell. Its own pid is left out.
    */
   openedBy(path: string): Promise<readonly number[]>;
   /** Of the file system that holds `path`. Throws `HostError`. */

@@ -23,7 +23,7 @@ export interface LoopsHost {
   readonly outbox: Outbox;
   readonly runs: () => Pick<Runs, "get" | "checkStatus" | "usesRuntime">;
   /** Tasks in hand, and claims on their way. */
-  readonly active: () => number;
+  readonly inFlight: () => { readonly active: number; readonly claims: number };
   readonly holdClaims: () => Disposable;
   /** There may be something to claim. */
   readonly nudge: () => void;
@@ -193,7 +193,7 @@ export class ConnectionLoops {
   }
 
   #makePending(): PendingActions {
-    const { options, active, holdClaims } = this.#host;
+    const { options, inFlight, holdClaims } = this.#host;
     const { clock, files, surroundings, surfaceOf, getLogger, updates, daemonId, instance } = options;
     const log = getLogger("pending");
     const env = () => surroundings.env();
@@ -202,7 +202,7 @@ export class ConnectionLoops {
       clock,
       log,
       signal: this.#signal,
-      active,
+      inFlight,
       holdClaims,
       ...(updates ? { updates } : {}),
       skillsOf({ provider }) {

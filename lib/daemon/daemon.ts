@@ -263,7 +263,7 @@ class LoopDaemon implements Daemon {
       options: this.#options,
       outbox: this.#outbox,
       runs: () => this.#runs,
-      active: () => this.#runs.size + this.#pool.claiming,
+      inFlight: () => ({ active: this.#runs.size, claims: this.#pool.claiming }),
       holdClaims: () => this.#holdClaims(),
       nudge: () => this.#poller.nudge(),
       onRegistered: () => this.#binaries?.adoptCustom(this.#connections.flatMap(customOf)),

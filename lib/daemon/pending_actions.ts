@@ -27,8 +27,8 @@ export interface PingResult {
 export interface PendingPorts {
   /** Absent where nothing can be updated. */
   readonly updates?: Updates;
-  /** Tasks in hand, and claims on their way. */
-  readonly active: () => number;
+  /** Tasks in hand, and claims on their way, each of which may bring one. */
+  readonly inFlight: () => { readonly active: number; readonly claims: number };
   /** Nothing is claimed until it is disposed. */
   readonly holdClaims: () => Disposable;
   readonly skillsOf?: (runtime: Runtime) => LocalSkills | undefined;
@@ -56,6 +56,9 @@ interface Action {
 /** Before the 1st, 2nd … attempt to report, in ms (wire protocol 0.6). */
 const REPORT_SCHEDULE_MS = [0, 500, 2_000, 4_000] as const;
 const MAX_SEEN = 1_000;
+/** A claim is answered at once, or is late; an idle daemon claims again and again. */
+const CLAIMS_MS = 10_000;
+const LOOK_MS = 100;
 const NO_UPDATER = "This drover cannot replace itself: update it the way it was installed, then restart its daemon";
 
 const one = <T>(item: T | null | undefined): T[] => item ? [item] : [];
@@ -148,14 +151,20 @@ export class PendingActions {
 
   /** One at a time, and never under a task: the owner of the process is whoever set the flag. */
   async #update(version: string, report: Report): Promise<Body> {
-    const { updates, active, holdClaims, signal } = this.#options;
+    const { updates, inFlight, holdClaims, clock, signal } = this.#options;
     const refusal = updates ? updates.refusal() : NO_UPDATER;
     if (!updates || refusal !== undefined) return failed(refusal ?? NO_UPDATER);
     if (this.#updating) return failed("Another update is under way");
     this.#updating = true;
     const hold = holdClaims();
     try {
-      if (active() > 0) return failed(`Tasks are running (${active()}): try again when they are over`);
+      const until = clock.monotonic() + CLAIMS_MS;
+      while (inFlight().active === 0 && inFlight().claims > 0 && clock.monotonic() < until) {
+        await clock.sleep(LOOK_MS, { signal });
+      }
+      const { active, claims } = inFlight();
+      if (active > 0) return failed(`Tasks are running (${active}): try again when they are over`);
+      if (claims > 0) return failed("Tasks are being claimed: try again later");
       await report({ status: "running" });
       const output = await updates.install(version, signal);
       return { status: "completed", output };

@@ -24,10 +24,14 @@ async function openedBy(path: string): Promise<number[]> {
 
 async function hasOpen(pid: number, wanted: Deno.FileInfo): Promise<boolean> {
   try {
+    // By identity, as a path can be written in many ways.
+    const isIt = async (path: string) => {
+      const file = await Deno.stat(path).catch(() => undefined);
+      return file !== undefined && file.ino === wanted.ino && file.dev === wanted.dev;
+    };
+    if (await isIt(`/proc/${pid}/exe`)) return true;
     for await (const { name } of Deno.readDir(`/proc/${pid}/fd`)) {
-      // By identity, as a path can be written in many ways.
-      const file = await Deno.stat(`/proc/${pid}/fd/${name}`).catch(() => undefined);
-      if (file && file.ino === wanted.ino && file.dev === wanted.dev) return true;
+      if (await isIt(`/proc/${pid}/fd/${name}`)) return true;
     }
   } catch {
     // It ended, or is somebody else's.

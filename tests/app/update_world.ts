@@ -72,7 +72,7 @@ export class UpdateWorld implements AsyncDisposable {
     await Deno.mkdir(join(directory, "served"));
     await Deno.mkdir(join(directory, "home"), { mode: 0o700 });
     const program = fakeProgram(version);
-    const name = releaseName(version, await sha256Of(program));
+    const name = releaseName(version, sha256Of(program));
     const { releases, current } = installationAt(join(directory, "drover"));
     await Deno.mkdir(join(releases, name), { recursive: true });
     await Deno.writeFile(join(releases, name, "drover"), program, { mode: 0o755 });

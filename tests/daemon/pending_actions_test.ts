@@ -21,7 +21,7 @@ Deno.test("PendingActions.take() does each thing once, although it comes twice a
     clock,
     log: keptLog(),
     signal: new AbortController().signal,
-    active: () => 0,
+    inFlight: () => ({ active: 0, claims: 0 }),
     holdClaims: () => ({ [Symbol.dispose]() {} }),
   });
   const imports = [{ id: "i1", skill_key: "a" }, { id: "i2", skill_key: "b" }];
@@ -39,4 +39,34 @@ Deno.test("PendingActions.take() does each thing once, although it comes twice a
     "/api/daemon/runtimes/r/local-skills/import/i2/result",
     "/api/daemon/runtimes/r/models/m/result",
   ]);
+});
+
+Deno.test("an update waits for claims that are on their way, and is refused when one brings a task", async () => {
+  for (const [brings, expected] of [[0, "completed"], [1, "failed"]] as const) {
+    const bodies: Record<string, unknown>[] = [];
+    const clock = new FakeClock();
+    let inFlight = { active: 0, claims: 4 };
+    const pending = new PendingActions({
+      connection: fakeConnection({
+        runtimes: ["r"],
+        client: {
+          call: <T>(
+            { body }: Spec<T>,
+          ) => (bodies.push(body as Record<string, unknown>), Promise.resolve(ok(undefined as T))),
+        },
+      }),
+      clock,
+      log: keptLog(),
+      signal: new AbortController().signal,
+      inFlight: () => inFlight,
+      holdClaims: () => ({ [Symbol.dispose]() {} }),
+      updates: { refusal: () => undefined, install: () => Promise.resolve("done"), restart() {} },
+    });
+    pending.take("r", BeatAnswer.parse({ pending_update: { id: "u", target_version: "1.2.3" } }));
+    await clock.settle();
+    assertEquals(bodies, [], "nothing is known yet");
+    inFlight = { active: brings, claims: 0 };
+    await clock.advance(200);
+    assertEquals(bodies.at(-1)?.status, expected);
+  }
 });

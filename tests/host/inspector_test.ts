@@ -26,6 +26,12 @@ Deno.test({
     await holder.stdin.close();
     await holder.status;
     assertEquals(await inspector.openedBy(dir.at("lock")), []);
+    await Deno.copyFile("/bin/sh", dir.at("program"));
+    const running = new Deno.Command(dir.at("program"), { args: ["-c", "read -r _"], stdin: "piped" }).spawn();
+    await eventually(async () => (await inspector.openedBy(dir.at("program"))).length > 0, "it runs from it");
+    assertEquals(await inspector.openedBy(dir.at("program")), [running.pid]);
+    await running.stdin.close();
+    await running.status;
   },
 });
 

@@ -1,4 +1,4 @@
-/** A `systemctl` and a `loginctl` for tests: shell scripts that keep their state in HOME, note each call, and really run the unit. */
+/** A `systemctl`, a `systemd-run` and a `loginctl` for tests: shell scripts that keep their state in HOME, note each call, and really run the unit. */
 import { join } from "@std/path";
 
 /**
@@ -17,15 +17,22 @@ alive() {
   pid=$(cat "$state.pid" 2>/dev/null) && [ -n "$pid" ] && [ -e "/proc/$pid" ] && ! grep -q '^State:.Z' "/proc/$pid/status" 2>/dev/null
 }
 finish() {
-  alive || return 0
-  kill -TERM "$pid" 2>/dev/null
-  while alive; do sleep 0.05; done
+  if alive; then
+    kill -TERM "$pid" 2>/dev/null
+    while alive; do sleep 0.05; done
+  fi
+  # KillMode=mixed: whoever is left in the unit goes as well, also when the daemon has ended by itself.
+  for environ in $(grep -lzx "FAKE_UNIT=$unit" /proc/[0-9]*/environ 2>/dev/null); do
+    grep -qzx "HOME=$HOME" "$environ" 2>/dev/null || continue
+    left=$(echo "$environ" | cut -d/ -f3)
+    [ "$left" = "$$" ] || kill -KILL "$left" 2>/dev/null
+  done
 }
 begin() {
   command=$(sed -n 's/^ExecStart=//p' "$U/$unit" | sed 's/%%/%/g; s/\$\$/\\$/g')
   variables=$(sed -n 's/^Environment=//p' "$U/$unit" | sed 's/%%/%/g; s/\$/\\$/g' | tr '\n' ' ')
   eval "set -- $variables $command"
-  setsid env -i HOME="$HOME" INVOCATION_ID=fake "$@" < /dev/null >> "$S/journal" 2>&1 &
+  setsid env -i HOME="$HOME" INVOCATION_ID=fake FAKE_UNIT="$unit" "$@" < /dev/null >> "$S/journal" 2>&1 &
   echo $! > "$state.pid"
   # Until it is a process of its own it would be ended as a child of this call, which a real unit is not.
   while alive && ! grep -q INVOCATION_ID=fake "/proc/$pid/environ" 2>/dev/null; do sleep 0.02; done
@@ -49,10 +56,20 @@ esac
 exit 0
 `;
 
+/** A scope is no part of the unit it was made from. */
+const SYSTEMD_RUN = `
+[ -e "$HOME/fake-systemd/unreachable" ] && { echo "Failed to connect to bus" >&2; exit 1; }
+[ "$1 $2 $3 $4" = "--user --scope --quiet --" ] || exit 64
+shift 4
+exec env -u FAKE_UNIT "$@"
+`;
+
 const LOGINCTL = `
 [ -e "$HOME/fake-systemd/linger" ] || { echo "Failed to connect to bus" >&2; exit 1; }
 echo "Linger=$(cat "$HOME/fake-systemd/linger")"
 `;
+
+const PROGRAMS = { systemctl: SYSTEMCTL, "systemd-run": SYSTEMD_RUN, loginctl: LOGINCTL };
 
 export interface FakeSystemd {
   /** The words of each call so far. */
@@ -70,7 +87,7 @@ export interface FakeSystemd {
 
 /** `bin` is on PATH, `user` is HOME. */
 export async function fakeSystemd({ bin, user }: { bin: string; user: string }): Promise<FakeSystemd> {
-  for (const [name, body] of [["systemctl", SYSTEMCTL], ["loginctl", LOGINCTL]] as const) {
+  for (const [name, body] of Object.entries(PROGRAMS)) {
     await Deno.writeTextFile(join(bin, name), `#!/bin/sh\n${body}`);
     await Deno.chmod(join(bin, name), 0o755);
   }

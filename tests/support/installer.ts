@@ -1,4 +1,5 @@
 /** install.sh as people run it, in a home of its own, against releases on 127.0.0.1. */
+import { isLong } from "./length.ts";
 import { join } from "@std/path";
 import { installerWith } from "../../scripts/release_texts.ts";
 import { ROOT } from "../../scripts/project.ts";
@@ -178,4 +179,17 @@ export function hasTool(tool: string): boolean {
   } catch {
     return false;
   }
+}
+
+type InstallTest = { readonly name: string; readonly ignore?: boolean; readonly fn?: () => Promise<void> };
+
+/**
+ * A test of the installer. Where openssl is missing perl verifies, which takes seconds each time: then only the long run has
+ * it, and without either there is nothing to see.
+ */
+export function installTest(what: string | InstallTest, body?: () => Promise<void>): void {
+  const { name, ignore = false, fn = body } = typeof what === "string" ? { name: what } as InstallTest : what;
+  const verifies = hasTool("openssl") || (isLong() && hasTool("perl"));
+  const why = verifies ? "" : ` [skipped: no openssl${hasTool("perl") ? "; the long run takes perl" : ""}]`;
+  Deno.test({ name: `${name}${why}`, ignore: ignore || !verifies, fn: fn! });
 }

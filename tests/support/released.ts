@@ -1,10 +1,9 @@
 /** drover as the installer leaves it, and releases of it: the compiled program with another version and, where a test wants it, faults. */
 import { join } from "@std/path";
-import { gzipSync } from "node:zlib";
 import { formatInstallRecord, releaseName } from "../../lib/core/installation.ts";
 import { type CommandOptions, TestHome } from "./drover.ts";
 import { programForms } from "./program.ts";
-import { addRelease, type MadeRelease, makeTestKey, sha256Of, tarOf, type TestKey } from "./release_files.ts";
+import { addRelease, archiveOfWhole, type MadeRelease, makeTestKey, sha256Of, type TestKey } from "./release_files.ts";
 import { ReleaseServer } from "./release_server.ts";
 
 /**
@@ -30,19 +29,23 @@ export const FAULTS = {
   "speaks another protocol": { find: /GET \/v1\/hello/, put: "GET /v9/hello" },
 } as const satisfies Record<string, Patch>;
 
-let original: { bytes: Uint8Array<ArrayBuffer>; text: string } | undefined;
+/** The bundle is the end of the executable, and less than this; what is before it is the runtime. */
+const BUNDLE_BYTES = 8 * 1024 * 1024;
+
+let original: { bytes: Uint8Array<ArrayBuffer>; bundle: string; at: number } | undefined;
 
 /** The compiled program, made another. Throws when there is no such text, or the new one is longer. */
 export async function patched(patches: readonly Patch[]): Promise<Uint8Array<ArrayBuffer>> {
   if (!original) {
     const bytes = await Deno.readFile(programForms().find(({ kind }) => kind === "compiled")!.argv[0]);
-    original = { bytes, text: new TextDecoder("latin1").decode(bytes) };
+    const at = Math.max(0, bytes.length - BUNDLE_BYTES);
+    original = { bytes, at, bundle: new TextDecoder("latin1").decode(bytes.subarray(at)) };
   }
   const copy = original.bytes.slice();
   for (const { find, put } of patches) {
-    const found = find.exec(original.text);
+    const found = find.exec(original.bundle);
     if (!found || found[0].length < put.length) throw new Error(`Cannot put ${put} into the program at ${find}`);
-    copy.set(new TextEncoder().encode(put.padEnd(found[0].length)), found.index);
+    copy.set(new TextEncoder().encode(put.padEnd(found[0].length)), original.at + found.index);
   }
   return copy;
 }
@@ -73,13 +76,23 @@ export class Released implements AsyncDisposable {
     return released;
   }
 
-  /** Trials are short, and a release that crashes does so within them. */
+  /** For a good release: its trial is short, and its daemon has as long to start as a busy machine may take. */
   get env(): Record<string, string> {
     return {
       DROVER_RELEASES_URL: this.server.url,
-      DROVER_TEST_UPDATE_STABLE_MS: "4000",
-      DROVER_TEST_UPDATE_READY_MS: "4000",
+      DROVER_TEST_UPDATE_STABLE_MS: "1500",
+      DROVER_TEST_UPDATE_READY_MS: "60000",
       CRASH_MS: "1000",
+    };
+  }
+
+  /** For a broken one: its trial is too long for it to prove itself before it crashes, and a start that hangs is short. */
+  envFor(fault: keyof typeof FAULTS): Record<string, string> {
+    const hangs = fault === "hangs before ready" || fault === "speaks another protocol";
+    return {
+      ...this.env,
+      DROVER_TEST_UPDATE_STABLE_MS: "30000",
+      ...(hangs ? { DROVER_TEST_UPDATE_READY_MS: "4000" } : {}),
     };
   }
 
@@ -91,9 +104,8 @@ export class Released implements AsyncDisposable {
   /** A release on the server: whole, signed, and as broken as `fault` says. */
   async publish(version: string, { fault }: { fault?: keyof typeof FAULTS } = {}): Promise<MadeRelease> {
     const program = await this.#program(version, fault ? [FAULTS[fault]] : []);
-    // Not made small: that takes seconds, and is not what is tried here.
-    const archive = new Uint8Array(gzipSync(tarOf([{ name: "drover", body: program }]), { level: 0 }));
-    return await addRelease(join(this.#directory, "served"), { version, program, archive, keys: [this.#key] });
+    const directory = join(this.#directory, "served");
+    return await addRelease(directory, { version, program, archive: archiveOfWhole(program), keys: [this.#key] });
   }
 
   /** The name of the release that is current. */
@@ -113,11 +125,11 @@ export class Released implements AsyncDisposable {
 
   async #install(version: string, patches: readonly Patch[]): Promise<void> {
     const program = await this.#program(version, patches);
-    const digest = await sha256Of(program);
+    const digest = sha256Of(program);
     const name = releaseName(version, digest);
     await Deno.mkdir(join(this.root, "releases", name), { recursive: true });
     await Deno.mkdir(join(this.root, "staging"), { mode: 0o700 });
-    await Deno.writeFile(join(this.root, "releases", name, "drover"), program, { mode: 0o755 });
+    Deno.writeFileSync(join(this.root, "releases", name, "drover"), program, { mode: 0o755 });
     await Deno.symlink(`releases/${name}`, join(this.root, "current"));
     const record = { schema: 1, by: "install.sh", version, digest, archive: "", installed_at: "2026-01-01T00:00:00Z" };
     await Deno.writeTextFile(

@@ -1,6 +1,7 @@
 /** `drover config …`: the settings of this home, where each comes from, and changing them in `config.json`. */
 import { readConfigFile, setInConfigFile, unsetInConfigFile } from "../../app/config_file.ts";
 import { tellDaemon } from "../../app/live_config.ts";
+import { type SettingView, settingViews } from "../../app/setting_view.ts";
 import { findSetting, rowOf, SETTING_NAMES, settingNamed, type Settings, strangeKeys } from "../../core/config.ts";
 import { DroverError } from "../../core/drover_error.ts";
 import { isLive } from "../../core/live_settings.ts";
@@ -17,6 +18,7 @@ const EFFECT = {
 const WHEN = `
 A running daemon takes the limits of tasks, what keeps it from claiming, and the workspaces it watches at once, and the
 rest at its next start; drover status says what waits.`;
+const OVERRULED = "the policy of this machine has the say";
 const KEY = { operands: "KEY", minOperands: 1, maxOperands: 1 } as const;
 const KEYS = `KEY is one of ${SETTING_NAMES.map((name) => rowOf(name).key).join(", ")}.`;
 
@@ -24,17 +26,22 @@ export const configList: Command = {
   name: "config list",
   options: [],
   details: `
-A variable in the environment comes before config.json, and that before the default. Options of start, daemon and run
-come before all of them and are not shown here.`,
+The policy of this machine comes first, where there is one; then a variable in the environment, then config.json, then
+the default. Options of start, daemon and run come before variables and are not shown here.`,
   async run(context) {
     const { host, output } = context;
     const home = context.home();
     const file = await readConfigFile(host, home);
-    const settings = SETTING_NAMES.map((name) => view(context, name, file));
+    const views = await settingViews(host, file);
+    const settings = SETTING_NAMES.map(views.of);
     const ignored = strangeKeys(file);
-    output.result({ settings, ignored, file: home.config }, () => {
+    output.result({ settings, ignored, policyProblem: views.policyProblem, file: home.config }, () => {
       const rows = settings.map(({ key, value, source, range }) => [key, shown(value), source, range]);
       for (const line of table([["KEY", "VALUE", "SOURCE", "RANGE"], ...rows])) output.line(line);
+      for (const { key, source, wanted } of settings) {
+        if (source === "policy") output.line(paint.yellow(`${key}: ${shown(wanted)} is wanted, ${OVERRULED}`));
+      }
+      if (views.policyProblem) output.line(paint.red(views.policyProblem));
       for (const { problem } of settings) if (problem !== null) output.line(paint.red(problem));
       for (const key of ignored) {
         const meant = suggestion(key);
@@ -58,7 +65,7 @@ export const configGet: Command = {
   async run(context) {
     const { host, output, args } = context;
     const name = nameOf(args.positional[0]!);
-    const setting = view(context, name, await readConfigFile(host, context.home()));
+    const setting = (await settingViews(host, await readConfigFile(host, context.home()))).of(name);
     if (setting.problem !== null) {
       throw new DroverError("config_invalid", setting.problem, { hint: mending(setting) });
     }
@@ -95,13 +102,16 @@ export const configSet: Command = {
     const status = await setInConfigFile(host, home, { key, value, same });
     const hiddenBy = hidingVariable(context, name);
     const takesEffect = await takeEffect(context, name);
-    output.result({ status, key, value, hiddenBy, takesEffect, file: home.config }, () => {
+    const counts = (await settingViews(host, await readConfigFile(host, home))).of(name);
+    const overruledBy = counts.source === "policy" ? counts.value : null;
+    output.result({ status, key, value, hiddenBy, overruledBy, takesEffect, file: home.config }, () => {
       output.line(
         status === "set"
           ? `${key} is ${shown(value)} now. ${EFFECT[takesEffect]}`
           : `${key} was ${shown(value)} already`,
       );
       if (hiddenBy) output.line(paint.yellow(`Here the variable ${hiddenBy} is set and comes before config.json`));
+      if (counts.source === "policy") output.line(paint.yellow(`It stays ${shown(counts.value)}: ${OVERRULED}`));
     });
     return EXIT_CODES.ok.code;
   },
@@ -118,7 +128,7 @@ export const configUnset: Command = {
     const key = args.positional[0]!;
     const name = nameOf(key);
     const status = await unsetInConfigFile(host, home, key);
-    const setting = view(context, name, {});
+    const setting = (await settingViews(host, {})).of(name);
     const takesEffect = await takeEffect(context, name);
     output.result(
       { status, key, value: setting.value, source: setting.source, takesEffect, file: home.config },
@@ -139,33 +149,6 @@ export const configUnset: Command = {
 async function takeEffect({ host, home }: CommandContext, name: keyof Settings): Promise<keyof typeof EFFECT> {
   await tellDaemon(host, home());
   return isLive(name) && name !== "serverUrl" ? "now" : "next-start";
-}
-
-interface SettingView {
-  readonly key: string;
-  /** As it would stand in the file; what was given, where that cannot be used. */
-  readonly value: unknown;
-  readonly source: string;
-  readonly default: string | number | boolean;
-  readonly range: string;
-  readonly variable: string;
-  /** Why the value cannot be used. */
-  readonly problem: string | null;
-}
-
-function view({ host }: CommandContext, name: keyof Settings, file: Readonly<Record<string, unknown>>): SettingView {
-  const row = rowOf(name);
-  const found = findSetting(name, { flags: {}, env: host.system.env, file });
-  const value = found.kind === "usable" ? row.write(found.value) : found.given;
-  return {
-    key: row.key,
-    value,
-    source: found.source,
-    default: row.write(row.fallback),
-    range: row.range,
-    variable: found.variable ?? row.variable,
-    problem: found.kind === "unusable" ? found.why : null,
-  };
 }
 
 function shown(value: unknown): string {

@@ -56,11 +56,8 @@ export async function serve(context: CommandContext, serving: Serving): Promise<
   await point?.("successor.serves");
   serving.onReady?.(holder);
   announce(context, { holder, settings });
-  // One that was lost, as in a restart of the machine, comes back with the daemon.
-  const { ensureUpdater } = await import("../../app/updater_record.ts");
-  await ensureUpdater(host, home, { wanted: settings.updateAuto }).catch((error) => {
-    host.logs.getLogger("update").warn("the updater could not be started", { error: String(error) });
-  });
+  const { keepUpdater } = await import("../../app/updater_keep.ts");
+  using _kept = keepUpdater(host, home);
   for (;;) {
     const ended = await Promise.race([signals.left, holder.closed]);
     if (typeof ended === "number") return ended;

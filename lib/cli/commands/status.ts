@@ -126,7 +126,7 @@ function showRunning(
       ...remoteRows(view.remote, (at) => since(host.clock.now() - at)),
       ...configRows(view.config),
       ...healthRows(view.healthPort),
-      ...updateRows(update, (at) => since(host.clock.now() - at)),
+      ...updateRows(update, away(host.clock.now())),
       ["home", root],
       ["log", logFile],
     ];
@@ -221,6 +221,10 @@ interface Absence {
   readonly update?: UpdateView;
 }
 
+function away(now: number) {
+  return { since: (at: number) => since(now - at), until: (at: number) => since(Math.max(0, at - now)) };
+}
+
 function showAbsent({ host, output }: CommandContext, home: Home, absence: Absence): number {
   const { state, text, pid = null, desired = null, operation = null, paused = null } = absence;
   const { breaker = { kind: "closed" } } = absence;
@@ -232,7 +236,7 @@ function showAbsent({ host, output }: CommandContext, home: Home, absence: Absen
     },
     () => {
       output.line(`${paint.bold(state)}: ${text}`);
-      for (const [name, value] of updateRows(absence.update, (at) => since(host.clock.now() - at))) {
+      for (const [name, value] of updateRows(absence.update, away(host.clock.now()))) {
         output.line(`${name}: ${value}`);
       }
       output.line(`home: ${root}`);

@@ -6,6 +6,7 @@ import { DroverError } from "../../core/drover_error.ts";
 import { profileOf } from "../../core/profile.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { EXIT_CODES } from "../exit_code.ts";
+import { paint } from "../output.ts";
 
 const DRAIN_MS = 60_000;
 
@@ -38,6 +39,11 @@ nothing is removed (exit code 8). What Homebrew or somebody else installed is no
     output.result({ status: "uninstalled", ...done }, () => {
       for (const path of done.removed) output.line(`removed ${path}`);
       for (const path of done.left) output.line(`left ${path}`);
+      for (const { pid, home: other } of done.running) {
+        output.line(
+          paint.yellow(`pid ${pid} of ${other} goes on without it; to end it: kill ${pid}`),
+        );
+      }
       output.line(`drover ${done.version} is uninstalled`);
     });
     return EXIT_CODES.ok.code;

@@ -1,8 +1,9 @@
 /** `drover update`: a newer release, now or by a loop of its own, and what comes of it. */
-import { setInConfigFile } from "../../app/config_file.ts";
+import { readConfigFile, setInConfigFile } from "../../app/config_file.ts";
 import { openHome } from "../../app/home_dir.ts";
 import { refuseInsideTask } from "../../app/login.ts";
 import { demandOwn, ownOwner } from "../../app/own_installation.ts";
+import { settingViews, whoSays } from "../../app/setting_view.ts";
 import { readSettings } from "../../app/settings.ts";
 import { type Asked, updateNow } from "../../app/update_person.ts";
 import { checkRelease, type RoundOptions } from "../../app/update_round.ts";
@@ -18,6 +19,8 @@ import { paint } from "../output.ts";
 /** Two failed starts and the way back take less. */
 const FOLLOW_MS = 3 * 60_000;
 const MEGABYTE = 1_000_000;
+
+const SAID_ENABLED = "drover looks for releases by itself now; drover status tells when, and what comes of it";
 
 const SWITCHES = ["check", "enable", "disable"] as const;
 
@@ -99,9 +102,7 @@ async function now(context: CommandContext): Promise<number> {
     ...how,
     by: "person",
     followMs: FOLLOW_MS,
-    onOffer: ({ version, build }, plan) => {
-      if (plan.kind === "take") once(`downloading ${version}, ${megabytes(build.size)} …`);
-    },
+    onOffer: ({ version, build }) => once(`downloading ${version}, ${megabytes(build.size)} …`),
     onProgress(done, total) {
       const reached = Math.floor(done / total * 10);
       if (reached > tenth) once(`${reached * 10} % of ${megabytes(total)}`);
@@ -140,16 +141,16 @@ async function setAuto({ host, output, home: homeOf }: CommandContext, enabled: 
   await openHome(host, home);
   const { key } = rowOf("updateAuto");
   await setInConfigFile(host, home, { key, value: enabled, same: (held) => held === enabled });
-  const { updateAuto } = await readSettings(host, home);
-  if (enabled) await ensureUpdater(host, home, { wanted: updateAuto });
-  else {
-    const updater = await livingUpdater(host, home);
-    // One that is in the middle of something sees by itself that it is wanted no more.
-    if (updater) output.note(`drover: the updater (pid ${updater.pid}) ends in a moment`);
-  }
-  output.result({ updateAuto, hiddenBy: updateAuto === enabled ? null : rowOf("updateAuto").variable }, () => {
-    if (updateAuto !== enabled) output.line(paint.yellow(`the variable ${rowOf("updateAuto").variable} comes first`));
-    else output.line(enabled ? "drover looks for releases by itself now" : "drover looks for releases no more");
+  const counts = (await settingViews(host, await readConfigFile(host, home))).of("updateAuto");
+  const updateAuto = counts.value === true;
+  const updater = await livingUpdater(host, home);
+  if (updateAuto) await ensureUpdater(host, home, { wanted: true });
+  // One that is in the middle of something sees by itself that it is wanted no more.
+  else if (updater) output.note(`drover: the updater (pid ${updater.pid}) ends in a moment`);
+  const hiddenBy = updateAuto === enabled ? null : counts.source === "policy" ? "policy" : counts.variable;
+  output.result({ updateAuto, hiddenBy }, () => {
+    if (hiddenBy) output.line(paint.yellow(`${whoSays(counts)} comes first: it stays ${enabled ? "off" : "on"}`));
+    else output.line(enabled ? SAID_ENABLED : "drover looks for releases no more");
   });
   return EXIT_CODES.ok.code;
 }
