@@ -8,6 +8,8 @@ import { canonicalUuid } from "./uuid.ts";
 
 /** More free slots than this are served by the next call. */
 const CLAIM_LIMIT = 32;
+/** All of a machine in all its workspaces, many times over; nobody else is served while they are looked up. */
+const MAX_IDS = 10_000;
 
 export interface ClaimCall {
   readonly caller: Caller;
@@ -24,6 +26,7 @@ export async function claimBatch(
 ): Promise<{ tasks: Record<string, unknown>[] }> {
   if (!request.daemon_id) throw new Refusal(400, "daemon_id is required");
   if (request.max_tasks < 0) throw new Refusal(400, "max_tasks must not be negative");
+  refuseTooMany(request.runtime_ids);
   refuseOtherDaemon(caller, request.daemon_id);
   return {
     tasks: await claimTasks(shared, {
@@ -41,4 +44,8 @@ export async function claimBatch(
 /** A daemon's own token speaks for that daemon alone. */
 export function refuseOtherDaemon(caller: Caller, daemonId: string): void {
   if (caller.daemonId !== undefined && caller.daemonId !== daemonId) throw new Refusal(403, "daemon_id mismatch");
+}
+
+export function refuseTooMany(ids: readonly string[]): void {
+  if (ids.length > MAX_IDS) throw new Refusal(400, `at most ${MAX_IDS} runtime_ids at once`);
 }

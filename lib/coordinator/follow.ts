@@ -19,9 +19,15 @@ export interface FollowStart {
   readonly since: number;
 }
 
+export interface FollowOptions {
+  readonly signal: AbortSignal;
+  /** Whether the reader may still read, asked with every sign of life; absent: always. */
+  readonly mayStay?: () => Promise<boolean>;
+}
+
 /**
- * The body of a `follow` answer. It ends with the task, when the reader leaves (`signal`, or the stream's own cancel), or
- * when the coordinator closes.
+ * The body of a `follow` answer. It ends with the task, when the reader leaves (`signal`, or the stream's own cancel) or may
+ * not read any more, or when the coordinator closes.
  *
  * Nothing is passed on as it arrives. A change only says "look", and each look reads on from the last message sent: the
  * stored rows are the one source, so there is no border between old and new at which a message is lost or sent twice.
@@ -29,9 +35,8 @@ export interface FollowStart {
 export function followTask(
   deps: Shared,
   start: FollowStart,
-  options: { readonly signal: AbortSignal },
+  { signal, mayStay }: FollowOptions,
 ): ReadableStream<Uint8Array> {
-  const { signal } = options;
   const encoder = new TextEncoder();
   const reader = new TaskReader(deps, start);
   let subscription: Disposable | undefined;
@@ -72,8 +77,18 @@ export function followTask(
     }
   };
 
+  const askAgain = async () => {
+    try {
+      if (mayStay && !await mayStay()) leave();
+    } catch (error) {
+      // Who cannot be asked for is not refused: neither can anything be read for them now.
+      deps.log.error("Whether a follower of a task may stay could not be asked", { task: start.id, error });
+    }
+  };
+
   const beatOn = (controller: ReadableStreamDefaultController<Uint8Array>) => {
     beat = deps.clock.after(BEAT_MS, () => {
+      void askAgain();
       if ((controller.desiredSize ?? 0) > 0) controller.enqueue(encoder.encode(":\n\n"));
       beatOn(controller);
       void look(controller);

@@ -8,7 +8,7 @@ import { DailyUsageRequest } from "../wire/upkeep.ts";
 import { type Api, type ApiContext, type ApiEnv, capabilitiesOf, mayEnter, Routes } from "./access.ts";
 import { addAgentRoutes } from "./agents.ts";
 import type { Caller } from "./caller.ts";
-import { claimBatch, refuseOtherDaemon } from "./claim_batch.ts";
+import { claimBatch, refuseOtherDaemon, refuseTooMany } from "./claim_batch.ts";
 import { putDailyUsage } from "./daily_usage.ts";
 import type { Shared } from "./deps.ts";
 import { addGcRoutes } from "./gc_check.ts";
@@ -38,6 +38,10 @@ export type Authenticate = (token: string) => Promise<Caller | undefined>;
 const PENDING = `SELECT * FROM tasks WHERE runtime_id = :runtime AND ${isPending()} ORDER BY created_at, rowid`;
 /** What rows are found by; an index of PostgreSQL takes no more than some kilobytes. */
 const NAME_LENGTH = 200;
+/** Of one machine in one workspace. Nobody else is served while they are written, so a call may not have any number. */
+const MAX_RUNTIMES = 500;
+/** The first ones count. */
+const MAX_LEGACY_IDS = 100;
 /** SHA-256 of nothing: the version of an empty list of repositories. */
 const NO_REPOS = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
@@ -67,7 +71,9 @@ export function createHandler(shared: Shared, authenticate: Authenticate, hub?: 
     if (error instanceof BadBody) return c.json({ error: error.message }, error.status);
     // Never a 404: a daemon gives up its runtimes and tasks on one.
     shared.log.error("A call of a daemon failed", { method: c.req.method, path: c.req.path, error });
-    return c.json({ error: `database error: ${error.message}` }, 500);
+    // A database's own words tell where it is: they are for this machine, and for the log.
+    const own = c.get("caller")?.scope === "machine";
+    return c.json({ error: own ? `database error: ${error.message}` : "database error" }, 500);
   });
   const routes = new Routes(app, shared);
   addWorkspaceRoutes(routes);
@@ -132,15 +138,17 @@ function addRuntimeRoutes(routes: Routes, capabilities: readonly string[]): void
     const workspace = canonicalUuid(request.workspace_id);
     if (!workspace) throw new Refusal(400, "invalid workspace_id");
     if (!request.daemon_id) throw new Refusal(400, "daemon_id is required");
-    if (request.runtimes.length + request.failed_profiles.length === 0) {
-      throw new Refusal(400, "at least one runtime or failed profile is required");
-    }
+    const count = request.runtimes.length + request.failed_profiles.length;
+    if (count === 0) throw new Refusal(400, "at least one runtime or failed profile is required");
+    if (count > MAX_RUNTIMES) throw new Refusal(400, `at most ${MAX_RUNTIMES} runtimes at once`);
     const named = [request.daemon_id, ...request.runtimes.map(({ type }) => type)];
     if (named.some((name) => name.length > NAME_LENGTH)) throw new Refusal(400, "daemon_id or type is too long");
     const deps = enterWorkspace(workspace);
     refuseOtherDaemon(caller, request.daemon_id);
     const registered = await registerRuntimes(deps, {
       request,
+      // A token of one daemon is good for that one, whatever it says that it was called.
+      legacyIds: caller.daemonId === undefined ? request.legacy_daemon_ids.slice(0, MAX_LEGACY_IDS) : [],
       capabilities: [...capabilitiesOf(c)],
       owner: caller.userId ?? null,
     });
@@ -162,6 +170,7 @@ function addRuntimeRoutes(routes: Routes, capabilities: readonly string[]): void
   routes.atLarge("POST", "/api/daemon/deregister", async (c, { shared, caller }) => {
     const request = await readBody(c.req.raw, payloads.DeregisterRequest);
     if (request.runtime_ids.length === 0) throw new Refusal(400, "runtime_ids is required");
+    refuseTooMany(request.runtime_ids);
     const ids = request.runtime_ids.map(canonicalUuid);
     if (ids.includes(undefined)) throw new Refusal(400, "invalid runtime id");
     await deregisterRuntimes(shared, { ids: ids as string[], caller });

@@ -129,7 +129,7 @@ class Listeners {
 
   tell(id: string | undefined, type: string, payload: Record<string, unknown>): void {
     // A copy: who is too slow leaves while it is being told.
-    for (const connection of [...this.#of.get(id ?? "") ?? []]) connection.send(type, payload);
+    for (const connection of [...this.#of.get(id ?? "") ?? []]) connection.tell(type, payload);
   }
 }
 

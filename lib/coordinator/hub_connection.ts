@@ -22,7 +22,7 @@ const WAITING_MS = 1_000;
 const MAX_WAITING_BYTES = 64 * 1024 * 1024;
 /** A claim says how long its sender waits, within these. */
 const CALL_MS = { usual: 5_000, most: 30_000 } as const;
-/** A token that was revoked opens nothing for longer than this; claims ask each time. */
+/** A token that was revoked opens nothing for longer than this, heard or told; claims ask each time. */
 const TRUST_MS = 15_000;
 
 /** Of what a connection hears, frozen for its life. */
@@ -60,6 +60,7 @@ export class HubConnection {
   #beating = false;
   #calls = 0;
   #trustedAt: number;
+  #asking: Promise<Caller | undefined> | undefined;
   /** Frames sent since nothing waited, and since when that is so. */
   #waiting = { frames: 0, since: 0 };
   #over = false;
@@ -94,6 +95,16 @@ export class HubConnection {
     this.#socket.send(writeFrame(type, payload));
   }
 
+  /** As `send`, to whom it may still concern: one that was silent for long is asked for its token before it hears more. */
+  tell(type: string, payload: Record<string, unknown>): void {
+    if (this.#isTrusted()) return this.send(type, payload);
+    const asked = this.#asking ??= this.#caller().finally(() => this.#asking = undefined);
+    // Where that fails the hint is lost, as any may be.
+    asked.then((caller) => caller && this.send(type, payload)).catch((error) => {
+      this.#ports.log.error("A hint over a WebSocket failed", { type, error });
+    });
+  }
+
   close(why: string): void {
     if (this.#over) return;
     this.#ports.log.debug("A daemon's WebSocket is closed", { why });
@@ -125,15 +136,19 @@ export class HubConnection {
 
   /** Never rejects: a beat that cannot be answered is not answered. */
   async #beat(runtime: string, batchImport: boolean): Promise<void> {
-    const { log, beat, monotonic } = this.#ports;
+    const { log, beat } = this.#ports;
     try {
-      if (monotonic() - this.#trustedAt > TRUST_MS && !await this.#caller()) return;
+      if (!this.#isTrusted() && !await this.#caller()) return;
       const answer = await beat(canonicalUuid(runtime) ?? "", { batchImport });
       const gone = { status: "runtime_gone", runtime_gone: true };
       this.send("daemon:heartbeat_ack", { ...answer ?? gone, runtime_id: runtime, server_capabilities: [RPC] });
     } catch (error) {
       log.error("A heartbeat over a WebSocket failed", { runtime, error });
     }
+  }
+
+  #isTrusted(): boolean {
+    return this.#ports.monotonic() - this.#trustedAt <= TRUST_MS;
   }
 
   /** Who it is, as long as that opens what it did; else the end: whoever may come back comes with a new connection. */
@@ -171,7 +186,7 @@ export class HubConnection {
     if (error instanceof Refusal) return [error.status, error.text];
     if (error instanceof BadBody) return [400, error.message];
     this.#ports.log.error("A claim over a WebSocket failed", { error });
-    return [500, `database error: ${(error as Error).message}`];
+    return [500, "database error"];
   }
 }
 

@@ -1,5 +1,6 @@
 /** Issues: what a team wants done, said in a title and a description, and discussed in comments. */
 import { type ChangeIssue, type CreateIssue, PRIORITIES } from "../wire/issue_calls.ts";
+import { agentById, chooseAgent } from "./agent_choice.ts";
 import type { Caller } from "./caller.ts";
 import type { Author } from "./comments.ts";
 import { type Deps, inTransaction, type Shared } from "./deps.ts";
@@ -7,7 +8,6 @@ import { assignTask, cancelIssueTasks } from "./issue_tasks.ts";
 import { userTime } from "./records.ts";
 import { Refusal } from "./refusal.ts";
 import { canonicalUuid } from "./uuid.ts";
-import { listChoices } from "./views.ts";
 
 export interface IssueRecord {
   readonly id: string;
@@ -114,11 +114,9 @@ async function agentOf(deps: Deps, wanted: ChangeIssue): Promise<string | null |
   if (name === undefined && wanted.agent_id === undefined && type && type !== "agent") {
     throw new Refusal(400, "an issue can only be given to an agent here: assignee_type must be agent");
   }
-  const agents = await listChoices(deps);
-  const meant = name === undefined
-    ? agents.filter(({ agentId }) => agentId === canonicalUuid(id ?? ""))
-    : agents.filter((one) => one.name === name);
-  const found = meant.find(({ online }) => online) ?? meant[0];
+  const found = name === undefined
+    ? await agentById(deps, canonicalUuid(id ?? "") ?? "")
+    : await chooseAgent(deps, name);
   if (!found) throw new Refusal(404, "agent not found");
   return found.agentId;
 }

@@ -270,6 +270,7 @@ INSERT INTO agents (id, runtime_id, name, max_concurrent_tasks) SELECT * FROM ke
 DROP TABLE kept_agents;
 CREATE UNIQUE INDEX agents_own ON agents (runtime_id) WHERE own = 1;
 CREATE INDEX agents_runtime ON agents (runtime_id);
+CREATE INDEX agents_name ON agents (name);
 
 CREATE TABLE kept_profiles AS SELECT * FROM runtime_profiles;
 DROP TABLE runtime_profiles;

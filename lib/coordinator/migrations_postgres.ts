@@ -255,6 +255,7 @@ ALTER TABLE agents ADD COLUMN instructions TEXT COLLATE "C" NOT NULL DEFAULT '';
 ALTER TABLE agents ADD COLUMN model TEXT COLLATE "C" NOT NULL DEFAULT '';
 CREATE UNIQUE INDEX agents_own ON agents (runtime_id) WHERE own = 1;
 CREATE INDEX agents_runtime ON agents (runtime_id);
+CREATE INDEX agents_name ON agents (name);
 
 ALTER TABLE runtime_profiles DROP CONSTRAINT runtime_profiles_display_name_key;
 ALTER TABLE runtime_profiles ADD COLUMN workspace_id TEXT COLLATE "C" NOT NULL DEFAULT '';

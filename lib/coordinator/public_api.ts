@@ -1,6 +1,6 @@
 /** What a listener serves that others can reach: the daemon protocol, the user API by token, and a sign of life for anybody. */
 import type { Fetch } from "../core/ports.ts";
-import { OWNER_SCOPES } from "./caller.ts";
+import { type Caller, OWNER_SCOPES } from "./caller.ts";
 import type { Deps, Shared } from "./deps.ts";
 import { type Authenticate, bearerOf } from "./handler.ts";
 import { createUserApi } from "./user_api.ts";
@@ -18,7 +18,15 @@ export interface PublicApiOptions {
 }
 
 export function createPublicApi(shared: Shared, { authenticate, handler }: PublicApiOptions): Fetch {
-  const userApi = createUserApi(shared, (request) => enter(shared, authenticate, request));
+  const callerOf = async (request: Request) => {
+    const caller = await authenticate(bearerOf(request.headers.get("authorization") ?? undefined));
+    return caller && OWNER_SCOPES.has(caller.scope) ? caller : undefined;
+  };
+  const userApi = createUserApi(
+    shared,
+    async (request) => await enter(shared, await callerOf(request), request),
+    { mayStay: async (request, workspaceId) => (await callerOf(request))?.workspaces.has(workspaceId) ?? false },
+  );
   return async (request) => {
     const { pathname } = new URL(request.url);
     if (pathname === "/health" && (request.method === "GET" || request.method === "HEAD")) return alive();
@@ -42,9 +50,8 @@ function fromOutside(request: Request): Request {
 }
 
 /** Throws `UserRefusal`. */
-async function enter(shared: Shared, authenticate: Authenticate, request: Request): Promise<Deps> {
-  const caller = await authenticate(bearerOf(request.headers.get("authorization") ?? undefined));
-  if (!caller || !OWNER_SCOPES.has(caller.scope)) {
+async function enter(shared: Shared, caller: Caller | undefined, request: Request): Promise<Deps> {
+  if (!caller) {
     throw new UserRefusal(
       "login_refused",
       "The server does not accept the token, or there is none",

@@ -29,14 +29,29 @@ const UPSERT_PROFILE = upsert(
   "(workspace_id, daemon_id, profile_id) WHERE profile_id IS NOT NULL AND removed_at IS NULL",
 );
 
-/** A machine that changed its daemon id keeps its runtime, agent and tasks, unless it has registered anew already. */
+/**
+ * A machine that changed its daemon id keeps its runtime, agent and tasks, unless it has registered anew already. Of
+ * somebody else's machine it is not the earlier name, however that is called.
+ */
 const ADOPT_LEGACY = `
 UPDATE runtimes SET daemon_id = :daemon
-WHERE workspace_id = :workspace AND lower(daemon_id) = lower(:legacy) AND provider = :provider AND profile_id IS NULL
-  AND removed_at IS NULL AND NOT EXISTS (
+WHERE workspace_id = :workspace AND daemon_id = :legacy AND provider = :provider AND profile_id IS NULL
+  AND removed_at IS NULL AND (owner_id IS NULL OR CAST(:owner AS TEXT) IS NULL OR owner_id = :owner)
+  AND NOT EXISTS (
     SELECT 1 FROM runtimes
     WHERE workspace_id = :workspace AND daemon_id = :daemon AND provider = :provider AND profile_id IS NULL
       AND removed_at IS NULL)`;
+
+const DAEMONS = `
+SELECT DISTINCT daemon_id FROM runtimes WHERE workspace_id = :workspace AND profile_id IS NULL AND removed_at IS NULL`;
+
+/** Those of the earlier ids that are known here, as they were spelled here: mostly none, and asked once. */
+async function knownDaemons(deps: Deps, ids: readonly string[]): Promise<string[]> {
+  if (ids.length === 0) return [];
+  const rows = await deps.store.all<{ daemon_id: string }>(DAEMONS, { workspace: deps.workspaceId });
+  const known = Map.groupBy(rows.map(({ daemon_id }) => daemon_id), (id) => id.toLowerCase());
+  return [...new Set(ids.map((id) => id.toLowerCase()))].flatMap((id) => known.get(id) ?? []);
+}
 
 const UPSERT_AGENT = `
 INSERT INTO agents (id, runtime_id, name) VALUES (:id, :runtime, :name)
@@ -58,6 +73,8 @@ export class ProfileGone extends Error {
 
 export interface Registration {
   readonly request: RegisterRequest;
+  /** Those of its earlier ids that may count. */
+  readonly legacyIds: readonly string[];
   /** Of the daemon (wire protocol 0.4). */
   readonly capabilities: readonly string[];
   /** The user whose token it came with; null where there is none. */
@@ -75,40 +92,39 @@ async function providerOf(deps: Deps, entry: { type: string; profile_id?: string
 
 /** The runtimes of the call, each once, with the ids they had before. Their order becomes the order of the agents. */
 export function registerRuntimes(deps: Deps, registration: Registration): Promise<RuntimeRecord[]> {
-  const { request, capabilities, owner } = registration;
+  const { request, legacyIds, capabilities, owner } = registration;
   return inTransaction(deps, async (deps) => {
     const { store, random, workspaceId: workspace } = deps;
     const now = deps.clock.now();
     const registered = new Map<string, RuntimeRecord>();
+    const earlier = await knownDaemons(deps, legacyIds);
+    const put = async (
+      entry: { name: string; version: string; provider: string; profile: string | null },
+      place: { position: number; status: RuntimeRecord["status"]; offline_reason?: Record<string, string> },
+    ): Promise<RuntimeRecord> => {
+      const { name, version, provider, profile } = entry;
+      const { position, status, offline_reason } = place;
+      const { cli_version, launched_by } = request;
+      const row = await store.get<RuntimeRecord>(profile === null ? UPSERT_BUILTIN : UPSERT_PROFILE, {
+        ...{ id: random.uuid(), workspace, owner, provider, profile, version, position, status, now },
+        metadata: JSON.stringify({ version, cli_version, launched_by, capabilities, offline_reason }),
+        daemon: request.daemon_id,
+        name: name || `${provider} (${request.device_name})`,
+        device: request.device_name,
+      });
+      if (!row) throw new Error(`Registering the runtime ${provider} returned no row`);
+      return row;
+    };
     for (const [position, entry] of request.runtimes.entries()) {
       const profile = entry.profile_id || null;
       const provider = await providerOf(deps, entry);
       if (profile === null) {
-        for (const legacy of request.legacy_daemon_ids) {
-          await store.run(ADOPT_LEGACY, { daemon: request.daemon_id, legacy, provider, workspace });
+        for (const legacy of earlier) {
+          await store.run(ADOPT_LEGACY, { daemon: request.daemon_id, legacy, provider, workspace, owner });
         }
       }
-      const runtime = await store.get<RuntimeRecord>(profile === null ? UPSERT_BUILTIN : UPSERT_PROFILE, {
-        id: random.uuid(),
-        workspace,
-        owner,
-        metadata: JSON.stringify({
-          version: entry.version,
-          cli_version: request.cli_version,
-          launched_by: request.launched_by,
-          capabilities,
-        }),
-        daemon: request.daemon_id,
-        provider,
-        profile,
-        name: entry.name || `${provider} (${request.device_name})`,
-        version: entry.version,
-        device: request.device_name,
-        position,
-        status: entry.status === "offline" ? "offline" : "online",
-        now,
-      });
-      if (!runtime) throw new Error(`Registering the runtime ${provider} returned no row`);
+      const status = entry.status === "offline" ? "offline" : "online";
+      const runtime = await put({ ...entry, provider, profile }, { position, status });
       await store.run(UPSERT_AGENT, {
         id: random.uuid(),
         runtime: runtime.id,
@@ -116,12 +132,15 @@ export function registerRuntimes(deps: Deps, registration: Registration): Promis
       });
       registered.set(runtime.id, runtime);
     }
-    for (const { profile_id } of request.failed_profiles) {
-      await store.run(
-        `UPDATE runtimes SET status = 'offline', updated_at = :now
-         WHERE workspace_id = :workspace AND daemon_id = :daemon AND profile_id = :profile`,
-        { workspace, daemon: request.daemon_id, profile: profile_id, now },
-      );
+    // No agent of theirs is made: they are there so that people see why nothing can be done on them.
+    for (const { profile_id, command_name, reason } of request.failed_profiles) {
+      const profile = await profileOf(deps, profile_id);
+      if (!profile) continue;
+      const name = `${profile.name} (${request.device_name})`;
+      await put({ name, version: "", provider: profile.provider, profile: profile_id }, {
+        ...{ position: request.runtimes.length, status: "offline" },
+        offline_reason: { command: command_name, detail: reason },
+      });
     }
     return [...registered.values()];
   });

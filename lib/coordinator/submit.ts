@@ -1,10 +1,10 @@
 /** Accepting a task from a user: which agent, which thread, and the one pending place they have together. */
 import type { CreateTask } from "../wire/control.ts";
+import { agentNames, chooseAgent } from "./agent_choice.ts";
 import { type Deps, inTransaction } from "./deps.ts";
 import type { TaskRecord } from "./records.ts";
-import { isActive, isPending } from "./sql.ts";
+import { isPending } from "./sql.ts";
 import { UserRefusal } from "./user_refusal.ts";
-import { type AgentChoice, listChoices } from "./views.ts";
 
 export const PROMPT_LIMIT_BYTES = 4 * 1024 * 1024;
 /** A thread is called after the first line of its first prompt. */
@@ -25,11 +25,6 @@ ON CONFLICT DO NOTHING`;
 const PENDING_IN_THREAD = `
 SELECT id FROM tasks WHERE thread_id = :thread AND agent_id = :agent AND ${isPending()}`;
 
-const OPEN_OF_AGENT = `
-SELECT (SELECT count(*) FROM tasks INDEXED BY tasks_active WHERE agent_id = :agent AND ${isActive()}) +
-  (SELECT count(*) FROM tasks INDEXED BY tasks_queue JOIN agents a ON a.runtime_id = tasks.runtime_id
-   WHERE a.id = :agent AND agent_id = :agent AND status = 'queued') AS open`;
-
 interface Target {
   readonly agentId: string;
   readonly runtimeId: string;
@@ -45,7 +40,7 @@ export async function submitTask(
   return await inTransaction(deps, async (deps) => {
     const { store } = deps;
     const now = deps.clock.now();
-    const target = await chooseAgent(deps, request.agent, context.resumed);
+    const target = await targetOf(deps, request.agent, context.resumed);
     const workspace = deps.workspaceId;
     const thread = context.resumed?.thread_id ?? deps.random.uuid();
     if (!context.resumed) {
@@ -106,46 +101,23 @@ function checkRequest(request: CreateTask): void {
   }
 }
 
-/**
- * The one that was named; else the one that worked before; else the first that is online, or simply the first. Of several
- * machines that have it, the one with the least to do.
- */
-async function chooseAgent(
-  deps: Deps,
-  name: string | undefined,
-  resumed: TaskRecord | undefined,
-): Promise<Target> {
+/** The one that was named; else the one that worked before; else the first. Throws `UserRefusal`. */
+async function targetOf(deps: Deps, name: string | undefined, resumed: TaskRecord | undefined): Promise<Target> {
   if (name === undefined && resumed) return { agentId: resumed.agent_id, runtimeId: resumed.runtime_id };
-  const agents = await listChoices(deps);
-  if (agents.length === 0) {
+  const agent = await chooseAgent(deps, name);
+  if (agent) return agent;
+  const names = await agentNames(deps);
+  if (names.length === 0) {
     throw new UserRefusal(
       "no_agent",
       "Submitting a task failed: there is no agent here",
       "Install an agent CLI, or see which ones were skipped and why with: drover agents --all",
     );
   }
-  const named = name === undefined ? agents : agents.filter((agent) => agent.name === name);
-  const first = named.find((one) => one.online) ?? named[0];
-  const same = named.filter((one) => one.name === first?.name && one.online);
-  const agent = same.length > 1 ? await leastBusy(deps, same) : first;
-  if (!agent) {
-    const names = [...new Set(agents.map((one) => one.name))].join(", ");
-    throw new UserRefusal(
-      "agent_unknown",
-      `Submitting a task failed: there is no agent "${name}"; there are: ${names}`,
-    );
-  }
-  return agent;
-}
-
-/** By the tasks that are not over; the first of those with as few. */
-async function leastBusy(deps: Deps, agents: readonly AgentChoice[]): Promise<AgentChoice | undefined> {
-  const counts = new Map<string, number>();
-  for (const { agentId } of agents) {
-    counts.set(agentId, (await deps.store.get<{ open: number }>(OPEN_OF_AGENT, { agent: agentId }))?.open ?? 0);
-  }
-  const load = ({ agentId }: AgentChoice) => counts.get(agentId) ?? 0;
-  return agents.toSorted((a, b) => load(a) - load(b))[0];
+  throw new UserRefusal(
+    "agent_unknown",
+    `Submitting a task failed: there is no agent "${name}"; there are: ${names.join(", ")}`,
+  );
 }
 
 function titleOf(prompt: string): string {

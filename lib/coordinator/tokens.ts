@@ -1,4 +1,5 @@
 /** Tokens in the store: made once, kept as a hash, looked up with every call, and revoked (wire protocol 0.3). */
+import { createHash } from "node:crypto";
 import type { Caller } from "./caller.ts";
 import { inTransaction, type Shared } from "./deps.ts";
 import { UserRefusal } from "./user_refusal.ts";
@@ -52,16 +53,15 @@ SELECT t.id, t.scope, t.name, t.daemon_id, t.created_at, t.expires_at, t.used_at
 FROM tokens t LEFT JOIN users u ON u.id = t.user_id LEFT JOIN workspaces w ON w.id = t.workspace_id
 WHERE t.scope <> 'task' ORDER BY t.created_at, t.id`;
 
-/** Lower-case hex SHA-256 over all of it, its prefix too. */
-export async function hashToken(token: string): Promise<string> {
-  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(token));
-  return new Uint8Array(digest).toHex();
+/** Lower-case hex SHA-256 over all of it, its prefix too. Done when it returns: a transaction waits for nothing. */
+export function hashToken(token: string): string {
+  return createHash("sha256").update(token).digest("hex");
 }
 
 /** Who a token stands for; `undefined` for one that is unknown, revoked or expired. */
 export async function callerOf(deps: Shared, token: string): Promise<Caller | undefined> {
   const now = deps.clock.now();
-  const record = await deps.store.get<TokenRecord>(FIND, { hash: await hashToken(token), now });
+  const record = await deps.store.get<TokenRecord>(FIND, { hash: hashToken(token), now });
   if (!record) return undefined;
   if (record.used_at === null || record.used_at < now - USED_STEP_MS) {
     await deps.store.run("UPDATE tokens SET used_at = :now WHERE id = :id", { id: record.id, now });
@@ -168,7 +168,7 @@ async function addToken(
   const token = `${PREFIX[row.scope]}${deps.random.hex(SECRET_BYTES)}`;
   await deps.store.run(ADD, {
     id,
-    hash: await hashToken(token),
+    hash: hashToken(token),
     scope: row.scope,
     name: row.name,
     user: row.userId,

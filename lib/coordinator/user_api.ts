@@ -35,8 +35,16 @@ export interface UserEnv {
 export type UserApi = Hono<UserEnv>;
 type UserContext = Context<UserEnv>;
 
-/** `enter` says in which workspace a call takes place; it throws `UserRefusal` for one that may not come in. */
-export function createUserApi(shared: Shared, enter: (request: Request) => Deps | Promise<Deps>): UserApi {
+/** In which workspace a call takes place. Throws `UserRefusal` for one that may not come in. */
+export type Enter = (request: Request) => Deps | Promise<Deps>;
+/** Of an interface that others can reach. */
+export interface Outside {
+  /** Whether who asked may still see what is of that workspace, for answers that go on for long. */
+  readonly mayStay: (request: Request, workspaceId: string) => Promise<boolean>;
+}
+
+/** Without `outside` everybody is the owner of this machine: who came in stays, and hears why something failed. */
+export function createUserApi(shared: Shared, enter: Enter, outside?: Outside): UserApi {
   const app: UserApi = new Hono<UserEnv>();
   app.use("/v1/*", async (c, next) => {
     c.set("deps", await enter(c.req.raw));
@@ -51,16 +59,10 @@ export function createUserApi(shared: Shared, enter: (request: Request) => Deps 
       return refuse(c, new UserRefusal("invalid_request", error.message), error.status);
     }
     shared.log.error("A call of a user failed", { method: c.req.method, path: c.req.path, error });
-    return refuse(
-      c,
-      new UserRefusal(
-        "store_failed",
-        `Using the task database failed: ${error.message}`,
-        "Nothing was changed; check free space and permissions, then try again",
-      ),
-    );
+    return refuse(c, storeFailed(outside ? undefined : error.message));
   });
   addTaskRoutes(app);
+  addFollowRoute(app, outside);
   addProfileRoutes(app);
   addUsageView(app);
   app.get("/v1/agents", async (c) => c.json({ agents: await listAgents(c.get("deps")) }));
@@ -94,20 +96,25 @@ function addTaskRoutes(app: UserApi): void {
     const since = wholeNumber(c, "since", { fallback: 0, min: 0 });
     return c.json({ messages: await listMessages(deps, { id: (await named(c)).id, since }) });
   });
-  app.get("/v1/tasks/:id/follow", async (c) => {
-    const deps = c.get("deps");
-    const { id } = await named(c);
-    const since = wholeNumber(c, "since", { fallback: lastEventId(c), min: 0 });
-    return new Response(followTask(deps, { id, since }, { signal: c.req.raw.signal }), {
-      // The last for proxies that would keep back what they have until it is much.
-      headers: { "content-type": "text/event-stream", "cache-control": "no-store", "x-accel-buffering": "no" },
-    });
-  });
   app.post("/v1/tasks/:id/cancel", async (c) => {
     const deps = c.get("deps");
     const { id } = await named(c);
     await cancelTask(deps, id);
     return c.json(await viewTask(deps, id));
+  });
+}
+
+function addFollowRoute(app: UserApi, outside: Outside | undefined): void {
+  app.get("/v1/tasks/:id/follow", async (c) => {
+    const deps = c.get("deps");
+    const request = c.req.raw;
+    const { id } = await named(c);
+    const since = wholeNumber(c, "since", { fallback: lastEventId(c), min: 0 });
+    const stays = outside && { mayStay: () => outside.mayStay(request, deps.workspaceId) };
+    return new Response(followTask(deps, { id, since }, { signal: request.signal, ...stays }), {
+      // The last for proxies that would keep back what they have until it is much.
+      headers: { "content-type": "text/event-stream", "cache-control": "no-store", "x-accel-buffering": "no" },
+    });
   });
 }
 
@@ -121,6 +128,16 @@ function addProfileRoutes(app: UserApi): void {
     return c.json(await setProfileEnabled(deps, c.req.param("name"), enabled));
   });
   app.delete(`${path}/:name`, async (c) => c.json(await removeProfile(c.get("deps"), c.req.param("name"))));
+}
+
+/** A database's own words tell where it is and as whom it is used, which is nobody else's business. */
+function storeFailed(why: string | undefined): UserRefusal {
+  if (why === undefined) {
+    const hint = "Try again in a moment; why is in the server's log";
+    return new UserRefusal("store_failed", "The server cannot use its database", hint);
+  }
+  const hint = "Nothing was changed; check free space and permissions, then try again";
+  return new UserRefusal("store_failed", `Using the task database failed: ${why}`, hint);
 }
 
 function refuse(c: UserContext, refusal: UserRefusal, status: number = refusal.status): Response {

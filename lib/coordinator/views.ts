@@ -129,30 +129,6 @@ export async function listAgents(deps: Deps): Promise<AgentView[]> {
   );
 }
 
-export interface AgentChoice {
-  readonly agentId: string;
-  readonly runtimeId: string;
-  readonly name: string;
-  readonly online: boolean;
-}
-
-const CHOICES = `
-SELECT a.id AS "agentId", r.id AS "runtimeId", a.name, r.status, r.last_seen_at
-FROM agents a JOIN runtimes r ON r.id = a.runtime_id
-WHERE r.workspace_id = :workspace AND r.removed_at IS NULL
-${AGENT_ORDER}`;
-
-/** What a task may be given to, in the same order, without the counting that makes `listAgents` as slow as the queue is long. */
-export async function listChoices(deps: Deps): Promise<AgentChoice[]> {
-  const now = deps.clock.now();
-  const rows = await deps.store.all<Omit<AgentChoice, "online"> & { status: string; last_seen_at: number }>(CHOICES, {
-    workspace: deps.workspaceId,
-  });
-  return rows.map(
-    ({ status, last_seen_at, ...choice }) => ({ ...choice, online: status === "online" && isFresh(last_seen_at, now) }),
-  );
-}
-
 const ID_PREFIX = /^[0-9a-f-]{4,36}$/;
 
 /** The task whose id is or begins with `text`, at least 4 characters of it. Throws `UserRefusal`. */

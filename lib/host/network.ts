@@ -34,6 +34,7 @@ interface Opened {
 }
 
 const REOPEN_MS = 1_000;
+const WATCH_MS = 5_000;
 /** A request that was begun and is never ended would be waited for without end. */
 const LAST_ANSWERS_MS = 2_000;
 
@@ -45,12 +46,12 @@ function serveUnix(path: string, handler: Handler, onLost: (error: HostError) =>
   };
 }
 
-async function lastAnswers(opened: Opened | undefined): Promise<void> {
-  if (!opened) return;
+async function lastAnswers(opened: readonly Opened[]): Promise<void> {
   // Not cut after that: where the runtime has closed the server already, that is an error nobody can catch.
   const late = Promise.withResolvers<void>();
   const limit = setTimeout(late.resolve, LAST_ANSWERS_MS);
-  await Promise.race([opened.server.shutdown(), late.promise]).catch(() => {});
+  const ends = opened.map(({ server }) => server.shutdown().catch(() => {}));
+  await Promise.race([Promise.all(ends), late.promise]);
   clearTimeout(limit);
 }
 
@@ -75,16 +76,49 @@ function serveLoopback(port: number, handler: Handler): LoopbackServer {
   return {
     port: taken,
     async close() {
-      const opened = kept.leave();
-      opened?.cut.abort();
-      await opened?.server.finished.catch(() => {});
+      for (const opened of kept.leave()) {
+        opened.cut.abort();
+        await opened.server.finished.catch(() => {});
+      }
     },
   };
 }
 
 function serveTcp(place: TcpPlace, handler: Handler, onLost?: (error: HostError) => void): TcpServer {
   const { kept, taken } = keepTcpOpen(place, handler, onLost);
-  return { port: taken, close: () => lastAnswers(kept.leave()) };
+  const watch = watchTcp({ hostname: place.hostname, port: taken }, kept.renew);
+  return {
+    port: taken,
+    close: () => {
+      watch[Symbol.dispose]();
+      return lastAnswers(kept.leave());
+    },
+  };
+}
+
+/**
+ * A runtime before Deno 2.9 that ran out of descriptors takes nobody any more and says so only when the last connection
+ * has ended, which those of daemons and proxies never do. So it is tried out whether anybody gets in.
+ */
+function watchTcp({ hostname, port }: TcpPlace, renew: () => void): Disposable {
+  const all: Readonly<Record<string, string>> = { "0.0.0.0": LOOPBACK, "::": "::1" };
+  let left = false;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const look = async () => {
+    try {
+      (await Deno.connect({ hostname: all[hostname] ?? hostname, port })).close();
+    } catch (error) {
+      if (!left && hostErrorCode(error) === "refused") renew();
+    }
+    if (!left) timer = setTimeout(look, WATCH_MS);
+  };
+  timer = setTimeout(look, WATCH_MS);
+  return {
+    [Symbol.dispose]() {
+      left = true;
+      clearTimeout(timer);
+    },
+  };
 }
 
 /** `taken`: the port, which stays the same when it is opened again. */
@@ -139,14 +173,16 @@ function wrongPlace(place: string, { server, cut }: Opened): HostError {
 
 /**
  * Out of descriptors the runtime's server fails as a whole, and its failure, if nobody takes it, ends the process. Here it
- * is opened again when there may be some. `leave` gives the last one to whoever closes it.
+ * is opened again when there may be some. `renew` opens another beside one that takes nobody any more. `leave` gives those
+ * that may still have connections to whoever closes them.
  */
 function keepOpen(
   reopen: () => Opened,
   place: string,
   onLost: (error: HostError) => void = () => {},
-): { leave(): Opened | undefined } {
-  let opened: Opened | undefined;
+): { renew(): void; leave(): readonly Opened[] } {
+  let current: Opened | undefined;
+  const open = new Set<Opened>();
   let timer: ReturnType<typeof setTimeout> | undefined;
   let left = false;
   const failedWith = (error: unknown) => {
@@ -161,18 +197,30 @@ function keepOpen(
     }, REOPEN_MS);
   };
   const take = (next: Opened) => {
-    opened = next;
+    current = next;
+    open.add(next);
     next.server.finished.catch((error) => {
-      opened = undefined;
+      open.delete(next);
+      if (current !== next) return;
+      current = undefined;
       failedWith(error);
     });
   };
   take(reopen());
   return {
+    renew() {
+      // Where there is none, it is being opened again already.
+      if (left || !current) return;
+      try {
+        take(reopen());
+      } catch {
+        // It takes people after all, or there are no descriptors yet: then the next look is for it.
+      }
+    },
     leave() {
       left = true;
       clearTimeout(timer);
-      return opened;
+      return [...open];
     },
   };
 }

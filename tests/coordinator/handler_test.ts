@@ -1,7 +1,9 @@
 /** The daemon protocol's answers: credentials, error texts, registration, claims, messages and usage. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { ClaimedTask, RegisterResponse } from "../../lib/wire/payloads.ts";
+import { createToken } from "../../lib/coordinator/tokens.ts";
 import * as act from "./actions.ts";
+import { Team } from "./team.ts";
 import { type Answer, World } from "./world.ts";
 
 const GHOST = "00000000-0000-4000-8000-00000000dead";
@@ -194,6 +196,29 @@ Deno.test("register() follows the daemon's order and names", async () => {
   assertEquals((await send([], [{ profile_id: "p9" }])).body.runtimes, []);
 });
 
+Deno.test("register() shows people why a profile cannot be used on a machine, until it can", async () => {
+  await using team = await Team.create();
+  const ada = await team.person("Ada");
+  const [{ id: workspace_id }] = await team.ok("GET /api/workspaces", ada);
+  const profile = { display_name: "fast", protocol_family: "claude", command_name: "my-claude" };
+  const { id: profile_id } = await team.ok(`POST /api/workspaces/${workspace_id}/runtime-profiles`, ada, profile);
+  const register = (fields: Record<string, unknown>) =>
+    team.ok("POST /api/daemon/register", ada, { ...{ workspace_id, daemon_id: "d1", device_name: "box" }, ...fields });
+  const failed = { profile_id, command_name: "my-claude", reason: "it is not on PATH" };
+  const unknown = { ...failed, profile_id: GHOST };
+  assertEquals((await register({ failed_profiles: [failed, unknown, { ...failed, profile_id: "p" }] })).runtimes, []);
+  const seen = async () =>
+    (await team.ok("GET /api/runtimes", ada)).map((
+      one: { id: string; name: string; status: string; metadata: { offline_reason?: { detail: string } } },
+    ) => [one.id, one.name, one.status, one.metadata.offline_reason?.detail]);
+  const [[id, ...rest], ...others] = await seen();
+  assertEquals([rest, others], [["fast (box)", "offline", failed.reason], []]);
+  assertEquals(await team.ok("GET /api/agents", ada), []);
+  await register({ runtimes: [{ type: "claude", profile_id, name: "fast (box)" }] });
+  assertEquals(await seen(), [[id, "fast (box)", "online", undefined]]);
+  assertEquals((await team.ok("GET /api/agents", ada)).length, 1);
+});
+
 Deno.test("register() keeps the runtime of a machine whose daemon id has changed", async () => {
   await using world = await World.with(["claude"]);
   const { body } = await world.daemon("/api/daemon/register", {
@@ -203,6 +228,47 @@ Deno.test("register() keeps the runtime of a machine whose daemon id has changed
     runtimes: [{ type: "claude" }],
   });
   assertEquals(body.runtimes[0].id, world.runtime("claude"));
+});
+
+Deno.test("register() takes over a machine's runtimes by an earlier id only for its owner, never by a token of one daemon", async () => {
+  await using team = await Team.create();
+  const [ada, eve] = [await team.person("Ada"), await team.person("Eve")];
+  const machine = await team.machine(ada, { daemon: "box" });
+  const made = await createToken(team.shared, { scope: "daemon", name: "d", workspace: "home", daemonId: "mine" });
+  const [{ id: workspace_id }] = await team.ok("GET /api/workspaces", ada);
+  const moved = async (token: string, daemon_id: string) => {
+    const { runtimes: [{ id }] } = await team.ok("POST /api/daemon/register", token, {
+      ...{ workspace_id, daemon_id, runtimes: [{ type: "claude" }] },
+      legacy_daemon_ids: ["BOX"],
+    });
+    return id === machine.runtimes[0];
+  };
+  assertEquals([await moved(made.token, "mine"), await moved(eve, "hers"), await moved(ada, "new")], [
+    false,
+    false,
+    true,
+  ]);
+});
+
+Deno.test("what a daemon lists is of a length that holds nobody else up", async () => {
+  await using world = await World.with(["claude"]);
+  const many = Array.from({ length: 10_001 }, () => GHOST);
+  const register = (fields: Record<string, unknown>) =>
+    world.daemon("/api/daemon/register", {
+      ...{ workspace_id: world.workspaceId, daemon_id: "d2", runtimes: [{ type: "claude" }] },
+      ...fields,
+    });
+  const runtimes = Array.from({ length: 501 }, (_, number) => ({ type: `t${number}` }));
+  assertEquals(errorOf(await register({ runtimes })), [400, "at most 500 runtimes at once"]);
+  const failed_profiles = Array.from({ length: 500 }, () => ({ profile_id: GHOST }));
+  assertEquals(errorOf(await register({ failed_profiles })), [400, "at most 500 runtimes at once"]);
+  const legacy_daemon_ids = [...Array.from({ length: 100 }, (_, number) => `old${number}`), "d1"];
+  const [{ id }] = (await register({ legacy_daemon_ids })).body.runtimes;
+  assert(id !== world.runtime(), "the first hundred earlier ids count");
+  const refusal = [400, "at most 10000 runtime_ids at once"];
+  const claim = { daemon_id: "d1", runtime_ids: many, max_tasks: 1 };
+  assertEquals(errorOf(await world.daemon("/api/daemon/tasks/claim", claim)), refusal);
+  assertEquals(errorOf(await world.daemon("/api/daemon/deregister", { runtime_ids: many })), refusal);
 });
 
 Deno.test("register() refuses another workspace and an empty list", async () => {

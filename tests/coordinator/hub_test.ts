@@ -256,6 +256,27 @@ Deno.test("a token that is revoked opens nothing any more, on a connection that 
   assertEquals((await team.claim({ ...machine, token: eve })).length, 1, "nobody has taken it");
 });
 
+Deno.test("a connection that never says anything hears nothing any more once its token is revoked", async () => {
+  await using team = await Team.create();
+  const ada = await team.person("Ada");
+  const eve = await team.person("Eve");
+  const machine = await team.machine(ada);
+  const [theirs, hers] = [await team.connect(machine), await team.connect({ ...machine, token: eve })];
+  await team.clock.advance(15_001);
+  const asked: unknown[] = [];
+  team.onAuthenticate = () => asked.push(true);
+  await queued(team, ada);
+  assertEquals([await theirs.next("task_available"), await hers.next("task_available")].length, 2);
+  await team.revoke("Eve");
+  await team.clock.advance(15_001);
+  asked.splice(0);
+  const runtimeId = machine.runtimes[0]!;
+  for (let count = 0; count < 3; count++) team.shared.wakeups.publish({ kind: "task-available", runtimeId });
+  await eventually(() => hers.closed !== undefined, "the hint ended it");
+  await theirs.next("task_available");
+  assertEquals([asked.length, theirs.closed, hers.heard], [2, undefined, []], "each is asked once, however many hints");
+});
+
 Deno.test("close() ends all connections, and takes no more", async () => {
   await using team = await Team.create();
   const ada = await team.person("Ada");

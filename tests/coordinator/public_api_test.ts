@@ -1,5 +1,6 @@
 /** What a listener serves: nothing without a token but a sign of life, and with one only the workspace that it opens. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { deadline } from "@std/async";
 import type { Database } from "../../lib/coordinator/database.ts";
 import { openTokenBook, type TokenBook } from "../../lib/coordinator/token_book.ts";
 import { createRandom } from "../../lib/host/random.ts";
@@ -149,6 +150,71 @@ Deno.test("tokens are made, revoked and refused at once while a coordinator work
   const kept = await t.place.sql("SELECT * FROM tokens");
   assertEquals(kept.length, 1);
   assert(!JSON.stringify(kept).includes(token.slice(4)));
+});
+
+Deno.test("who follows a task hears nothing more of it soon after the token is revoked; who keeps theirs does", async () => {
+  await using t = await team();
+  const [ann, eve] = [
+    await t.tokens.create({ scope: "user", name: "ann" }),
+    await t.tokens.create({ scope: "user", name: "eve" }),
+  ];
+  await registerIn(t, ann.token);
+  const { id } = (await t.call("/v1/tasks", { token: ann.token, method: "POST", body: QUEUE })).body;
+  const follow = async (token: string) => {
+    const headers = { authorization: `Bearer ${token}` };
+    const request = new Request(`http://server/v1/tasks/${id}/follow`, { headers });
+    const response = await t.world.coordinator.publicApi(request);
+    assertEquals(response.status, 200);
+    return response.body!.pipeThrough(new TextDecoderStream()).getReader();
+  };
+  const [hers, theirs] = [await follow(ann.token), await follow(eve.token)];
+  for (const reader of [hers, theirs]) assertStringIncludes((await reader.read()).value ?? "", "event: task");
+  await t.tokens.revoke("eve");
+  // One more workspace for ann takes nothing away from her.
+  await t.tokens.create({ scope: "user", name: "ann", workspace: "other" });
+  await t.world.clock.advance(5_001);
+  let left = "";
+  for (let next = await deadline(theirs.read(), 5_000); !next.done; next = await deadline(theirs.read(), 5_000)) {
+    left += next.value;
+  }
+  assertEquals(left.replaceAll(":\n\n", ""), "");
+  await t.world.clock.advance(30_000);
+  const workspaceId = ann.workspaceId;
+  const headers = { "x-workspace-id": workspaceId };
+  await t.call(`/v1/tasks/${id}/cancel`, { token: ann.token, method: "POST", headers });
+  let heard = "";
+  for (let next = await deadline(hers.read(), 5_000); !next.done; next = await deadline(hers.read(), 5_000)) {
+    heard += next.value;
+  }
+  assertStringIncludes(heard, "event: end");
+});
+
+Deno.test("what a database says of itself is told to nobody elsewhere, with a token or without", async () => {
+  await using t = await team();
+  const { token } = await t.tokens.create({ scope: "user", name: "ann" });
+  await registerIn(t, token);
+  const failed = async (path: string, token: string) => {
+    const { status, body } = await t.call(path, { token });
+    assertEquals([status, /threads|tokens|daily_usage/.test(JSON.stringify(body))], [500, false], JSON.stringify(body));
+    return body.error.code ?? body.error;
+  };
+  const away = async (table: string) => {
+    await t.place.sql(`ALTER TABLE ${table} RENAME TO ${table}_gone`);
+    return {
+      [Symbol.asyncDispose]: async () => void await t.place.sql(`ALTER TABLE ${table}_gone RENAME TO ${table}`),
+    };
+  };
+  await using _usage = await away("daily_usage");
+  await using _threads = await away("threads");
+  assertEquals([await failed("/v1/usage", token), await failed("/api/issues", token)], [
+    "store_failed",
+    "database error",
+  ]);
+  await using _tokens = await away("tokens");
+  assertEquals([await failed("/v1/tasks", "mul_0"), await failed("/api/me", "mul_0")], [
+    "store_failed",
+    "database error",
+  ]);
 });
 
 Deno.test("messages past their retention go, and leave the task, its outcome and its usage", async () => {

@@ -150,8 +150,9 @@ const SERVE_FEW = `
   const { createNetwork } = await import(Deno.args[0]);
   const network = createNetwork();
   network.serveUnix(Deno.args[1], () => new Response("still here"));
-  const { port } = network.serveLoopback(0, () => new Response("still here"));
-  console.log(port);
+  const loopback = network.serveLoopback(0, () => new Response("still here"));
+  const tcp = network.serveTcp({ hostname: "127.0.0.1", port: 0 }, () => new Response("still here"), Deno.exit);
+  console.log(loopback.port + " " + tcp.port);
   await new Promise(() => {});`;
 
 /** As many connections as the other side can open files, and then some; closed when disposed. */
@@ -165,7 +166,7 @@ async function crowd(connect: () => Promise<Deno.Conn>): Promise<Disposable> {
   return { [Symbol.dispose]: () => open.forEach((one) => one.close()) };
 }
 
-Deno.test("serveUnix() and serveLoopback() serve again after the process ran out of descriptors", async () => {
+Deno.test("a listener serves again after the process ran out of descriptors, serveTcp() also while others stay connected", async () => {
   await using dir = await tempDirectory();
   await Deno.writeTextFile(dir.at("serve.ts"), SERVE_FEW);
   const module = new URL("../../lib/host/network.ts", import.meta.url).href;
@@ -176,16 +177,20 @@ Deno.test("serveUnix() and serveLoopback() serve again after the process ran out
     stdout: "piped",
     stderr: "null",
   }).spawn();
-  let port = 0;
+  let ports: number[] = [];
   for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
-    port = Number(text);
+    ports = text.split(" ").map(Number);
     break;
   }
+  const [port = 0, tcpPort = 0] = ports;
   const places: Record<string, () => Promise<Deno.Conn>> = {
     unix: () => Deno.connect({ transport: "unix", path: dir.at("s") }),
     loopback: () => Deno.connect({ hostname: "127.0.0.1", port }),
+    tcp: () => Deno.connect({ hostname: "127.0.0.1", port: tcpPort }),
   };
   try {
+    using kept = await places.tcp!();
+    assert(await answers(() => Promise.resolve(kept), "keep-alive"));
     for (const [place, connect] of Object.entries(places)) {
       (await crowd(connect))[Symbol.dispose]();
       await eventually(() => answers(connect), `${place} answers again`, 60_000);
@@ -196,10 +201,11 @@ Deno.test("serveUnix() and serveLoopback() serve again after the process ran out
   }
 });
 
-async function answers(connect: () => Promise<Deno.Conn>): Promise<boolean> {
+async function answers(connect: () => Promise<Deno.Conn>, then = "close"): Promise<boolean> {
   try {
-    using connection = await connect();
-    await connection.write(new TextEncoder().encode("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"));
+    const connection = await connect();
+    using _closed = then === "close" ? connection : undefined;
+    await connection.write(new TextEncoder().encode(`GET / HTTP/1.1\r\nHost: h\r\nConnection: ${then}\r\n\r\n`));
     const buffer = new Uint8Array(4_096);
     const size = await connection.read(buffer);
     return new TextDecoder().decode(buffer.subarray(0, size ?? 0)).startsWith("HTTP/1.1 200");

@@ -106,6 +106,7 @@ Deno.test("effects refuses the global in every form that reaches it", () => {
     { path: "lib/coordinator/queue.ts", source: 'import { DatabaseSync } from "node:sqlite";' },
     { path: "lib/coordinator/store.ts", source: 'import { DatabaseSync } from "node:sqlite";' },
     { path: "lib/coordinator/store_sqlite.ts", source: 'import { readFileSync } from "node:fs";' },
+    { path: "lib/coordinator/queue.ts", source: 'import { createHash } from "node:crypto";' },
   ], ["drover/effects"]);
 });
 
@@ -124,6 +125,7 @@ Deno.test("effects lets names pass that only look like the global", () => {
     { path: "main.ts", source: "Deno.exit(1);" },
     { path: "tests/x_test.ts", source: "Deno.exit(1);" },
     { path: "lib/coordinator/store_sqlite.ts", source: 'import { DatabaseSync } from "node:sqlite";' },
+    { path: "lib/coordinator/tokens.ts", source: 'import { createHash } from "node:crypto";' },
     { path: "lib/daemon/outbox.ts", source: 'import type { DatabaseSync } from "node:sqlite";' },
   ], []);
 });

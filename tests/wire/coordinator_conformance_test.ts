@@ -1,11 +1,16 @@
-/**
- * The server's side of the protocol, seen by a daemon that was written from it alone: registration, beats, workspaces and
- * error texts. The rest of the checklist of a coordinator, by topic: claims, moves, socket, requests and profiles, and a
- * real daemon are in the files coordinator_*_test.ts beside this one.
- */
+/** The server's side of the protocol, seen by a daemon that was written from it alone: registration, beats, workspaces and error texts. */
 import { assert, assertEquals, assertMatch, assertNotEquals } from "@std/assert";
 import { conformance, DIALECTS, refusal } from "./coordinator_server.ts";
 import { call, newName, RawDaemon } from "./raw_daemon.ts";
+
+// Where the rest of a coordinator's checklist is, beside this file:
+// - atomic claim, one pending slot, cap, order, `mat_` tokens, `agent.id == agent_id`, non-empty `workspace_id`, inline
+//   skills, lost answers, leases, silence, resume pointers: coordinator_claims_test.ts
+// - conditional transitions, what may be said twice, retries, orphans, cancellation: coordinator_moves_test.ts
+// - handshake, acks, hints, claims and limits of the WebSocket: coordinator_socket_test.ts
+// - pending items once, custom runtimes, issues and comments, deleted runtimes, gc checks: coordinator_requests_test.ts
+// - a real daemon: coordinator_daemon_test.ts; broken and hostile ones: fuzz_test.ts
+// `DROVER_TEST_SERVER_URL` and `DROVER_TEST_SERVER_TOKEN` (a user's) name another server than one of our own.
 
 const GHOST = "00000000-0000-4000-8000-00000000dead";
 const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/;

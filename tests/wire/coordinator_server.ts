@@ -121,7 +121,8 @@ export class TestServer implements AsyncDisposable {
 
   /** Enough time for what comes now to be later than what was. */
   async moment(): Promise<void> {
-    await this.mine?.clock.advance(10);
+    if (this.mine) await this.mine.clock.advance(10);
+    else await new Promise((resolve) => setTimeout(resolve, 5));
   }
 
   /** Seconds pass; only with a clock of ours. */

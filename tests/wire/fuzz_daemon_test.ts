@@ -234,7 +234,8 @@ Deno.test("Daemon refuses claims that would lead it out of its home, and works o
   };
   const claims = [
     { ...base, id: `../../../../${mark}` },
-    { ...base, id: "t2", workspace_id: `../../../${mark}` },
+    { ...base, id: "t2", workspace_id: `../../${mark}` },
+    { ...base, id: "t7", workspace_id: `/../../../tmp/${mark}` },
     { ...base, id: "t3", agent: { ...agent, id: "other" } },
     { ...base, id: "t4", auth_token: "mul_stolen" },
     { ...base, id: "t5", runtime_id: "r9" },

@@ -22,7 +22,7 @@ export const tokenCreate: Command = {
       value: "user|daemon",
       summary: "for a person with machines (the default), or for one daemon alone",
     },
-    { name: "daemon-id", value: "ID", summary: "with --scope daemon: the only daemon that may use it" },
+    { name: "daemon-id", value: "ID", summary: "with --scope daemon: the only daemon that may use it (default: any)" },
     { name: "expires", value: "DAYS", summary: "days from now until it ends (default: never)" },
     ...PLACE_OPTIONS,
   ],
