@@ -93,14 +93,19 @@ async function digestOf({ fingerprints, files }: Host, path: string): Promise<st
   return await files.stat(path) ? await fingerprints.hashFile(path) : undefined;
 }
 
+const BUSY_TRIES = 20;
+const BUSY_MS = 100;
+
 /** The new program says its version, in an environment of its own: nothing of the running one is touched for it. */
 async function tryProgram(host: Host, executable: string, version: string, signal: AbortSignal): Promise<void> {
   const fail = (why: string, cause?: unknown) =>
     new UpdateError("preflight", `Trying release ${version} failed: ${why}`, { cause });
-  const result = await host.processes.run(
-    { executable, args: ["version", "--json"], env: host.system.env },
-    { timeoutMs: PREFLIGHT_MS, signal },
-  ).catch((error) => {
+  const run = () =>
+    host.processes.run(
+      { executable, args: ["version", "--json"], env: host.system.env },
+      { timeoutMs: PREFLIGHT_MS, signal },
+    );
+  const result = await patiently(host, run).catch((error) => {
     signal.throwIfAborted();
     throw error instanceof HostError ? fail(error.message, error) : error;
   });
@@ -108,6 +113,21 @@ async function tryProgram(host: Host, executable: string, version: string, signa
   if (result.exit.code !== 0) throw fail(`it ended with code ${result.exit.code}`);
   const said = versionIn(result.stdout);
   if (said !== version) throw fail(`it says that it is version ${said ?? "unknown"}`);
+}
+
+/**
+ * A child that another part of this process forks just now holds the file open for writing until its own exec, and the
+ * system starts no such file.
+ */
+async function patiently<T>({ clock }: Pick<Host, "clock">, run: () => Promise<T>): Promise<T> {
+  for (let tries = 1;; tries++) {
+    try {
+      return await run();
+    } catch (error) {
+      if (!(error instanceof HostError && error.code === "not-executable") || tries === BUSY_TRIES) throw error;
+    }
+    await clock.sleep(BUSY_MS);
+  }
 }
 
 function versionIn(stdout: string): string | undefined {

@@ -129,7 +129,7 @@ export class Released implements AsyncDisposable {
     const name = releaseName(version, digest);
     await Deno.mkdir(join(this.root, "releases", name), { recursive: true });
     await Deno.mkdir(join(this.root, "staging"), { mode: 0o700 });
-    Deno.writeFileSync(join(this.root, "releases", name, "drover"), program, { mode: 0o755 });
+    await placeProgram(join(this.root, "releases", name, "drover"), program);
     await Deno.symlink(`releases/${name}`, join(this.root, "current"));
     const record = { schema: 1, by: "install.sh", version, digest, archive: "", installed_at: "2026-01-01T00:00:00Z" };
     await Deno.writeTextFile(
@@ -154,4 +154,16 @@ export class Released implements AsyncDisposable {
     await this.server[Symbol.asyncDispose]();
     await Deno.remove(this.#directory, { recursive: true });
   }
+}
+
+/**
+ * By a process of its own: a fork elsewhere in this one would hold the file open for writing, and the system starts no such
+ * file.
+ */
+async function placeProgram(path: string, program: Uint8Array<ArrayBuffer>): Promise<void> {
+  const written = `${path}.written`;
+  Deno.writeFileSync(written, program, { mode: 0o755 });
+  const { success } = await new Deno.Command("cp", { args: ["-p", written, path] }).output();
+  if (!success) throw new Error(`Cannot place ${path}`);
+  await Deno.remove(written);
 }
