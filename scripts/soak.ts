@@ -13,11 +13,16 @@ import { testCommand } from "./test.ts";
 /** Those of which the suite runs a part. */
 const LONG_TESTS = [
   "tests/coordinator/fuzz_test.ts",
+  "tests/coordinator/postgres_test.ts",
   "tests/daemon/server_faults_test.ts",
   "tests/e2e/fault_points_test.ts",
+  "tests/e2e/faults_test.ts",
   "tests/e2e/hand_off_test.ts",
   "tests/e2e/home_faults_test.ts",
   "tests/e2e/kill_both_sides_test.ts",
+  "tests/e2e/launch_test.ts",
+  "tests/e2e/own_binary_test.ts",
+  "tests/e2e/random_state_test.ts",
   "tests/e2e/update_service_test.ts",
   "tests/e2e/update_test.ts",
   "tests/install",

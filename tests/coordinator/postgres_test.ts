@@ -1,5 +1,6 @@
 /** The tests of the coordinator once more, over PostgreSQL, and what only several processes over one database show. */
 import { findPostgres, PostgresServer } from "../support/postgres_server.ts";
+import { isLong } from "../support/length.ts";
 import { PostgresPlaces, usePostgres } from "./stores.ts";
 
 /** Those that are about SQLite's files, about no store at all, or about this. */
@@ -10,6 +11,9 @@ const WITHOUT_STORE = [
   "migrations_test.ts",
   "postgres_test.ts",
 ];
+
+/** What they see does not depend on the store, but for what a hostile text does to a statement. */
+const LONG_OVER_POSTGRES = ["access_test.ts", "fuzz_test.ts"];
 
 const bin = await findPostgres();
 if (bin === undefined) {
@@ -28,7 +32,8 @@ if (bin === undefined) {
   usePostgres(places);
   const names = await Array.fromAsync(Deno.readDir(import.meta.dirname!), ({ name }) => name);
   for (const name of names.sort()) {
-    if (name.endsWith("_test.ts") && !WITHOUT_STORE.includes(name)) await import(`./${name}`);
+    const wanted = !WITHOUT_STORE.includes(name) && (isLong() || !LONG_OVER_POSTGRES.includes(name));
+    if (name.endsWith("_test.ts") && wanted) await import(`./${name}`);
   }
   await import("./peers_tests.ts");
 }

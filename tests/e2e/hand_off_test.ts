@@ -182,7 +182,7 @@ Deno.test({
 
 Deno.test({
   name: "a stop during the hand-off waits for the successor, and ends it",
-  ignore: !LINUX,
+  ignore: !LINUX || !isLong(),
   async fn() {
     await using home = await TestHome.create(compiled!);
     const go = join(home.root, "go-on");
@@ -225,7 +225,7 @@ Deno.test({
 
 Deno.test({
   name: "a restart for a replaced agent CLI waits while somebody else is at work on the home, and comes after that",
-  ignore: !LINUX,
+  ignore: !LINUX || !isLong(),
   async fn() {
     await using it = await scene(compiled!);
     const { home, agent, pid } = it;
@@ -245,7 +245,7 @@ Deno.test({
 Deno.test({
   name:
     "drain --cancel takes back the drain for a restart: tasks are claimed again, and that change is not tried again",
-  ignore: !LINUX,
+  ignore: !LINUX || !isLong(),
   async fn() {
     await using it = await scene(compiled!);
     const { home, agent, pid } = it;

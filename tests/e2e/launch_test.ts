@@ -3,6 +3,7 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { join } from "@std/path";
 import { EXIT_CODES } from "../../lib/cli/exit_code.ts";
 import { eventually, TestHome } from "../support/drover.ts";
+import { isLong } from "../support/length.ts";
 import { clearFaults, setFaults } from "../support/faults.ts";
 import { compiledForm, programForms } from "../support/program.ts";
 
@@ -49,7 +50,7 @@ for (const form of compiledForm()) {
 
   Deno.test({
     name: name("restart keeps the environment of a daemon that hangs, and of none that is dead"),
-    ignore: Deno.build.os !== "linux",
+    ignore: Deno.build.os !== "linux" || !isLong(),
     async fn() {
       await using home = await TestHome.create(form);
       const { pid } = (await home.json(["start", "--log-level", "debug"], { env: { FLAVOUR: "vanilla" } })).value;
@@ -110,7 +111,10 @@ Deno.test("a daemon that never starts is tried three times, then held up; --forc
   await home.json(["stop"]);
 });
 
-Deno.test("starts without end of a daemon that dies make at most five processes", async () => {
+Deno.test({
+  name: "starts without end of a daemon that dies make at most five processes",
+  ignore: !isLong(),
+}, async () => {
   await using home = await TestHome.create(compiled!);
   await home.json(["start"]);
   await home.json(["stop"]);

@@ -2,6 +2,7 @@
 import { concurrentVerbs, stopStartLoop } from "../../scripts/soak.ts";
 import { randomFrom, seedOfRun } from "../core/seed.ts";
 import { TestHome } from "../support/drover.ts";
+import { isLong } from "../support/length.ts";
 import { campaign } from "../support/lifecycle_campaign.ts";
 import { compiledForm } from "../support/program.ts";
 
@@ -25,7 +26,7 @@ for (const form of compiledForm()) {
   });
 
   Deno.test(`[${form.kind}] a short soak: stop and start in a loop, verbs of many terminals at once`, async () => {
-    await stopStartLoop(form, 5);
-    await concurrentVerbs(form, 5);
+    await stopStartLoop(form, isLong() ? 5 : 2);
+    await concurrentVerbs(form, isLong() ? 5 : 3);
   });
 }

@@ -3,6 +3,7 @@ import { assert, assertEquals, assertNotEquals, assertStringIncludes } from "@st
 import { join } from "@std/path";
 import { CountingAgent } from "../support/counting_agent.ts";
 import { eventually } from "../support/drover.ts";
+import { isLong } from "../support/length.ts";
 import { Installed } from "../support/installed.ts";
 
 const LINUX = Deno.build.os === "linux";
@@ -93,7 +94,7 @@ Deno.test({
 
 Deno.test({
   name: "a daemon that was started through a link hands over to where the link leads then, when the old place is gone",
-  ignore: !LINUX,
+  ignore: !LINUX || !isLong(),
   async fn() {
     await using drover = await Installed.create({ at: "current/drover" });
     for (const version of ["v1", "v2"]) await Deno.mkdir(drover.at(version));
@@ -230,7 +231,7 @@ Deno.test({
 
 Deno.test({
   name: "reload.self=notify says that the executable was replaced and leaves it at that; off does not look",
-  ignore: !LINUX,
+  ignore: !LINUX || !isLong(),
   async fn() {
     for (const mode of ["notify", "off"]) {
       await using drover = await Installed.create();
