@@ -119,6 +119,7 @@ class ReopenedChannel implements ChannelLoop {
       await clock.sleep(SCOPE_MS, { signal: stop.signal }).catch(() => {});
       if (over || signal.aborted) break;
       if (channel.runtimes.join() === [...connection.runtimes.keys()].toSorted().join()) continue;
+      signal.removeEventListener("abort", abort);
       channel.close("other runtimes are served");
       return true;
     }

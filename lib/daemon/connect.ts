@@ -20,6 +20,8 @@ export function openConnection(
     readonly nudge: () => void;
     /** A task of ours is in hand for a runtime. */
     readonly busy: (runtimeId: string) => boolean;
+    /** The server knows other runtimes of this machine now, or the same ones anew. */
+    readonly onRegistered: () => void;
   },
 ): {
   connection: Connection;

@@ -63,6 +63,7 @@ export class ConnectionLoops {
       outbox,
       nudge: host.nudge,
       busy: (id) => host.runs().usesRuntime(id),
+      onRegistered: () => (host.onRegistered(), host.nudge()),
     });
     this.connection = opened.connection;
     this.profiles = opened.profiles;
@@ -101,10 +102,8 @@ export class ConnectionLoops {
   }
 
   /** Resolves when the server knows these; claims are made for what it knows before that. */
-  async offer(runtimes: readonly Runtime[]): Promise<void> {
-    await this.#registration.offer(runtimes, { signal: this.#signal });
-    this.#host.onRegistered();
-    this.#host.nudge();
+  offer(runtimes: readonly Runtime[]): Promise<void> {
+    return this.#registration.offer(runtimes, { signal: this.#signal });
   }
 
   /** The same, for whom it is all the same when; a failure is in the log. */
@@ -112,8 +111,8 @@ export class ConnectionLoops {
     this.#tell(() => this.offer(runtimes));
   }
 
-  beat(): Promise<void> {
-    return this.#heartbeat.beat(this.#signal);
+  beat(signal: AbortSignal): Promise<void> {
+    return this.#heartbeat.beat(signal);
   }
 
   deregister(signal: AbortSignal): Promise<void> {
@@ -186,9 +185,9 @@ export class ConnectionLoops {
 
   /** For what a server is told beside the loops: when it fails, they go on. */
   #tell(tell: () => Promise<void>): void {
-    const { nudge, onRegistered, options } = this.#host;
-    void tell().then(() => (onRegistered(), nudge())).catch((error) =>
-      this.#signal.aborted || options.getLogger("daemon").error("registering failed", { error: String(error) })
+    void tell().catch((error) =>
+      this.#signal.aborted ||
+      this.#host.options.getLogger("daemon").error("registering failed", { error: String(error) })
     );
   }
 

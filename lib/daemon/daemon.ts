@@ -111,7 +111,7 @@ class LoopDaemon implements Daemon {
       clock: options.clock,
       log: options.getLogger("claims"),
       onClaimable: () => this.#poller.nudge(),
-      askServers: () => this.#askServers(),
+      askServers: (signal) => this.#askServers(signal),
     });
     this.pauses = pausesOf(this.#agentPauses, this.#gate);
     this.#limits = { ...LIMITS, patienceMs: options.reload?.patienceMs ?? 0 };
@@ -308,8 +308,8 @@ class LoopDaemon implements Daemon {
   }
 
   /** Whose tasks it has had meanwhile and where they went: the beats tell that it is there, the tasks' states the rest. */
-  async #askServers(): Promise<void> {
-    await Promise.all(this.#servers.map((server) => server.beat()));
+  async #askServers(signal: AbortSignal): Promise<void> {
+    await Promise.all(this.#servers.map((server) => server.beat(signal)));
     this.#runs.checkStatus();
   }
 

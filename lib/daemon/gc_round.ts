@@ -14,6 +14,7 @@ import { type Clock, HostError, type Locks, type Logger, type Random } from "../
 import type { RunningTasks } from "./running_tasks.ts";
 import { readUse, type WorkRecord } from "./work_record.ts";
 import { detach, listBelow, lookAtRepo, tidyRepo, unsavedIn, type WorkStatePorts } from "./work_state.ts";
+import { TASK_KEY } from "./workdir.ts";
 
 export interface GcOptions extends WorkStatePorts {
   readonly home: Home;
@@ -38,7 +39,6 @@ export interface GcItem {
   readonly why: string;
 }
 
-export const WORK_KEY = /^[0-9a-f]{12}$/;
 const REPO = /\.git$/;
 const MARKER = ".drover-task.json";
 const TRASH = ".trash";
@@ -60,7 +60,7 @@ export async function gcRound(options: GcOptions): Promise<readonly GcItem[]> {
     }
   };
   if (!options.dryRun) await files.remove(join(home.workspaces, TRASH));
-  await each(await listBelow(home.workspaces, (name) => WORK_KEY.test(name), files), (path) => workItem(path, options));
+  await each(await listBelow(home.workspaces, (name) => TASK_KEY.test(name), files), (path) => workItem(path, options));
   // After the directories that depend on them.
   await each(await listBelow(home.repos, (name) => REPO.test(name), files), (path) => repoItem(path, options));
   return items;

@@ -28,10 +28,6 @@ export interface Heartbeat {
   run(signal: AbortSignal): Promise<void>;
 }
 
-export function runHeartbeat(options: HeartbeatOptions, signal: AbortSignal): Promise<void> {
-  return createHeartbeat(options).run(signal);
-}
-
 export function createHeartbeat(options: HeartbeatOptions): Heartbeat {
   const { connection, clock, random } = options;
   const fields = { connection: connection.name };

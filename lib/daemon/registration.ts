@@ -21,6 +21,8 @@ export interface RegistrationOptions {
   readonly version: string;
   /** Whether a task of ours is in hand for a runtime; default no. */
   readonly busy?: (runtimeId: string) => boolean;
+  /** The server knows other runtimes of this machine now, or the same ones anew. */
+  readonly onRegistered?: () => void;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
@@ -166,6 +168,7 @@ class WorkspaceRegistrations implements Registration {
     entry.forget();
     this.#entries.delete(id);
     this.#failing.delete(id);
+    this.#options.onRegistered?.();
     log.info("workspace is not served any more", { connection: connection.name, workspace: id, available: tell });
     if (tell && ids.length > 0) await connection.client.deregister(ids, { signal });
   }
@@ -177,7 +180,10 @@ class WorkspaceRegistrations implements Registration {
       runtimes: () => this.#runtimes,
       request: (...asked) => this.#request(...asked),
       settlePast: (signal) => this.#settlePast(signal),
-      report: (failure) => this.#report(id, failure),
+      report: (failure) => {
+        this.#report(id, failure);
+        if (!failure) this.#options.onRegistered?.();
+      },
     });
   }
 

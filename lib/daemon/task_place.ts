@@ -14,7 +14,7 @@ import { makePrivateHome } from "./private_home.ts";
 import type { RunningTasks } from "./running_tasks.ts";
 import { prepareTaskFiles, type Surface, type TaskFiles, type TaskFilesOptions } from "./task_files.ts";
 import { noteUse, rootsOf, workRecordOf } from "./work_record.ts";
-import { prepareWorkdir, threadKey, type Workdir, WorkdirError } from "./workdir.ts";
+import { prepareWorkdir, TASK_KEY, threadKey, type Workdir, WorkdirError } from "./workdir.ts";
 
 export interface TaskPlace {
   readonly workdir: Workdir;
@@ -158,7 +158,7 @@ async function ownHomes(task: ClaimedTask, workdir: Workdir, options: PlaceOptio
   const { surfaceOf, home, provider, files, connection } = options;
   const base = join(home.workspaces, task.workspace_id);
   const own = relative(base, workdir.path).split("/")[0]!;
-  const key = /^[0-9a-f]{12}$/.test(own) ? own : threadKey(task).replace(/[^\w-]/g, "_");
+  const key = TASK_KEY.test(own) ? own : threadKey(task).replace(/[^\w-]/g, "_");
   const at = (...names: string[]) => join(base, key, ...names);
   const wanted = surfaceOf?.(provider)?.privateHome;
   const agents = wanted ? await makePrivateHome(at("homes", provider), wanted, { files, env: options.env() }) : {};

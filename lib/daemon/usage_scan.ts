@@ -4,6 +4,7 @@ import { type Kept, type LoggedUsage, readLogLine, type SessionLogs } from "../a
 import { type Clock, type Env, type FileInfo, type Files, HostError } from "../core/ports.ts";
 import { dayOf } from "../core/day_limits.ts";
 import type { LogFile, UsageStore } from "./usage_store.ts";
+import { listBelow } from "./work_state.ts";
 
 export interface LogSource {
   readonly provider: string;
@@ -61,9 +62,8 @@ async function rootsOf(
   const own = set?.startsWith("/") ? set : env.HOME && join(env.HOME, logs.home);
   const homes = own ? [own] : [];
   if (privateHome) {
-    for (const workspace of await subfolders(workspaces, files)) {
-      for (const key of await subfolders(workspace, files)) homes.push(join(key, "homes", provider));
-    }
+    const places = await listBelow(workspaces, (name) => !name.startsWith("."), files);
+    homes.push(...places.map((place) => join(place, "homes", provider)));
   }
   const found = new Set<string>();
   for (const home of homes) {
@@ -71,11 +71,6 @@ async function rootsOf(
     if ((await files.stat(folder).catch(() => undefined))?.isDirectory) found.add(await files.realPath(folder));
   }
   return [...found];
-}
-
-async function subfolders(directory: string, files: Files): Promise<readonly string[]> {
-  if (!(await files.stat(directory))?.isDirectory) return [];
-  return (await files.list(directory)).filter((name) => !name.startsWith(".")).map((name) => join(directory, name));
 }
 
 /** Links are not followed: they may lead round in a circle. */

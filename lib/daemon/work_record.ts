@@ -3,7 +3,7 @@ import { join, relative } from "@std/path";
 import { type Files, HostError } from "../core/ports.ts";
 import type { ClaimedTask } from "../wire/payloads.ts";
 import type { GcSubject } from "../wire/upkeep.ts";
-import { taskKey, threadKey } from "./workdir.ts";
+import { TASK_KEY, taskKey, threadKey } from "./workdir.ts";
 
 export interface WorkRecord {
   /** Name of the server's connection. */
@@ -18,14 +18,13 @@ export interface WorkRecord {
 }
 
 const RECORD = ".drover-use.json";
-const KEY = /^[0-9a-f]{12}$/;
 
 /** The directories below the workspace's that a task may use: its own, its thread's, and the one it goes on in. */
 export function rootsOf(task: ClaimedTask, workspaces: string): readonly string[] {
   const base = join(workspaces, task.workspace_id);
   const prior = task.prior_work_dir.startsWith("/") ? relative(base, task.prior_work_dir).split("/")[0]! : "";
   const keys = [taskKey(task.id), prior, threadKey(task)];
-  return [...new Set(keys.filter((key) => KEY.test(key)))].map((key) => join(base, key));
+  return [...new Set(keys.filter((key) => TASK_KEY.test(key)))].map((key) => join(base, key));
 }
 
 /** A chat goes on after its issue, an issue after its task; what has none of these lives as long as the task. */

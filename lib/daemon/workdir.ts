@@ -81,6 +81,9 @@ export function threadKey({ issue_id, chat_session_id, id }: ClaimedTask): strin
   return taskKey(issue_id || chat_session_id || id);
 }
 
+/** The name of a directory that `taskKey` gave; what else lies there is nobody's work. */
+export const TASK_KEY = /^[0-9a-f]{12}$/;
+
 /** The last 12 hex digits of the id (wire protocol 3.8). */
 export function taskKey(id: string): string {
   return id.replaceAll("-", "").slice(-12);
@@ -147,7 +150,7 @@ function priorRoot(prior: string, home: Home, workspace: string): string | undef
   const base = join(home.workspaces, workspace);
   if (!prior.startsWith("/") || !isInside(prior, base)) return undefined;
   const key = relative(base, prior).split("/")[0];
-  return key && /^[0-9a-f]{12}$/.test(key) ? join(base, key) : undefined;
+  return key && TASK_KEY.test(key) ? join(base, key) : undefined;
 }
 
 function isInside(path: string, directory: string): boolean {

@@ -1,6 +1,6 @@
 /** A whole daemon with limits of the day, a pause, and a sleep: what it claims, when, and what its status says. */
 import { assertEquals } from "@std/assert";
-import type { PersonPause } from "../../lib/core/claim_hold.ts";
+import { type PersonPause, WAKE } from "../../lib/core/claim_hold.ts";
 import { type DayBook, type DayLimits, NO_DAY_LIMITS } from "../../lib/core/day_limits.ts";
 import type { ClaimRules } from "../../lib/daemon/claim_gate.ts";
 import { DaemonWorld } from "./daemon_world.ts";
@@ -114,3 +114,24 @@ Deno.test("Daemon that wakes from a sleep beats first, then asks for its tasks, 
   (await w.agent(1)).end();
   await w.idle();
 });
+
+Deno.test("Daemon that wakes from a sleep waits a few seconds for a server that does not answer, and then claims", async () => {
+  await using w = await DaemonWorld.started();
+  await w.idle();
+  w.intercept = (verb, { signal }) => verb === "heartbeat" ? rejectedWhen(signal) : undefined;
+  const from = w.calls.length;
+  const claims = () => w.calls.slice(from).includes("claim");
+  w.clock.shiftWall(HOUR);
+  // It is noticed when the first loop comes round.
+  while (w.daemon.status().holding === null) await w.clock.advance(1_000);
+  await w.clock.advance(WAKE.askMs - 1_000);
+  assertEquals([w.daemon.status().holding, claims()], ["woke-up", false]);
+  await w.clock.advance(1_000);
+  assertEquals([w.daemon.status().holding, claims()], [null, true]);
+  w.intercept = undefined;
+});
+
+/** As a call over the network ends that its caller gives up. */
+function rejectedWhen(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason), { once: true }));
+}

@@ -2,7 +2,7 @@
 import { assertEquals } from "@std/assert";
 import { LEASE } from "../../lib/core/lease.ts";
 import type { Random } from "../../lib/core/ports.ts";
-import { runHeartbeat } from "../../lib/daemon/heartbeat.ts";
+import { createHeartbeat } from "../../lib/daemon/heartbeat.ts";
 import { BeatAnswer } from "../../lib/wire/frames.ts";
 import type { CallResult } from "../../lib/wire/retry.ts";
 import { FakeClock } from "../support/fake_clock.ts";
@@ -26,7 +26,7 @@ function world(answer: (id: string) => CallResult<unknown> | Promise<CallResult<
     },
   });
   const stop = new AbortController();
-  const running = runHeartbeat({ connection, clock, random, log, onGone: () => gone++ }, stop.signal);
+  const running = createHeartbeat({ connection, clock, random, log, onGone: () => gone++ }).run(stop.signal);
   return {
     clock,
     log,
@@ -41,7 +41,7 @@ function world(answer: (id: string) => CallResult<unknown> | Promise<CallResult<
   };
 }
 
-Deno.test("runHeartbeat() beats for every runtime in each interval, the first time at its share of one", async () => {
+Deno.test("Heartbeat.run() beats for every runtime in each interval, the first time at its share of one", async () => {
   await using w = world(() => ok({ status: "ok" }), 0.4);
   await w.clock.advance(0.4 * LEASE.heartbeatMs - 1);
   assertEquals(w.beats, []);
@@ -51,7 +51,7 @@ Deno.test("runHeartbeat() beats for every runtime in each interval, the first ti
   assertEquals(w.beats, ["a", "b", "a", "b"]);
 });
 
-Deno.test("runHeartbeat() beats for the runtimes there are at that moment", async () => {
+Deno.test("Heartbeat.run() beats for the runtimes there are at that moment", async () => {
   await using w = world(() => ok({}));
   await w.clock.advance(0);
   w.connection.runtimes.clear();
@@ -60,7 +60,7 @@ Deno.test("runHeartbeat() beats for the runtimes there are at that moment", asyn
   assertEquals(w.beats.slice(2), ["c"]);
 });
 
-Deno.test("runHeartbeat() tells once per round that the server forgot runtimes", async () => {
+Deno.test("Heartbeat.run() tells once per round that the server forgot runtimes", async () => {
   await using w = world(() => refused(404, "runtime"));
   await w.clock.advance(0);
   assertEquals([w.gone(), w.log.said("warn")], [1, []]);
@@ -68,7 +68,7 @@ Deno.test("runHeartbeat() tells once per round that the server forgot runtimes",
   assertEquals(w.gone(), 2);
 });
 
-Deno.test("runHeartbeat() goes on after any other failure, and does not take it for a forgotten runtime", async () => {
+Deno.test("Heartbeat.run() goes on after any other failure, and does not take it for a forgotten runtime", async () => {
   for (const failure of [LOST, refused(500), refused(404), refused(404, "task"), refused(401)]) {
     await using w = world((id) => id === "a" ? failure : ok({}));
     await w.clock.advance(LEASE.heartbeatMs);
@@ -77,7 +77,7 @@ Deno.test("runHeartbeat() goes on after any other failure, and does not take it 
   }
 });
 
-Deno.test("runHeartbeat() says that beats fail when that begins, changes and ends, not with each beat", async () => {
+Deno.test("Heartbeat.run() says that beats fail when that begins, changes and ends, not with each beat", async () => {
   const answers = [LOST, LOST, refused(500), refused(500), ok({}), ok({}), LOST];
   let beat = 0;
   await using w = world((id) => id === "a" ? answers[beat++]! : ok({}));
@@ -94,7 +94,7 @@ Deno.test("runHeartbeat() says that beats fail when that begins, changes and end
   );
 });
 
-Deno.test("runHeartbeat() beats in time although one runtime's answer is late", async () => {
+Deno.test("Heartbeat.run() beats in time although one runtime's answer is late", async () => {
   await using w = world(async (id) => {
     if (id === "a") await w.clock.sleep(5_000);
     return ok({});

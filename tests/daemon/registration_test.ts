@@ -22,6 +22,8 @@ interface World {
   readonly log: KeptLog;
   readonly connection: Connection;
   readonly registration: Registration;
+  /** The runtimes each time that others were said to be known. */
+  readonly told: readonly (readonly string[])[];
   /** What was found, offered. */
   offer(signal: AbortSignal): Promise<void>;
 }
@@ -35,16 +37,19 @@ function world(client: Partial<WireClient>, { known = [] as string[], found = ["
   const log = keptLog();
   const delivery = { ...NO_DELIVERY, deliverAll: () => Promise.resolve(delivered()) };
   const connection = fakeConnection({ client, runtimes: known, delivery });
+  const told: string[][] = [];
   const registration = createRegistration({
     connection,
     daemonId: "d",
     deviceName: "box",
     version: "9.9.9",
+    onRegistered: () => told.push([...connection.runtimes.keys()]),
     clock,
     random: RANDOM,
     log,
   });
   return {
+    told,
     clock,
     log,
     connection,
@@ -342,6 +347,18 @@ Deno.test("Registration.sync() costs one look and one profile fetch while nothin
   w.calls.length = 0;
   assertEquals(await w.registration.sync({ signal }), true);
   assertEquals(w.calls, []);
+});
+
+Deno.test("Registration.sync() says when a workspace that came or went has changed which runtimes there are", async () => {
+  const workspaces = [{ id: "w1", name: "" }];
+  const w = world({ workspaces: () => Promise.resolve(ok(workspaces)) });
+  await w.offer(signal);
+  workspaces.push({ id: "w2", name: "" });
+  await w.registration.sync({ signal });
+  await w.clock.settle();
+  workspaces.shift();
+  await w.registration.sync({ signal });
+  assertEquals(w.told, [["w1-claude"], ["w1-claude", "w2-claude"], ["w2-claude"]]);
 });
 
 Deno.test("Registration.checkProfiles() leaves all as it was when the server refuses the new ones, and tries at the next hint", async () => {

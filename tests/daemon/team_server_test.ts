@@ -143,6 +143,21 @@ Deno.test("Daemon serves only the workspaces that its owner allows, and takes ba
   assertEquals(w.server.runtimeOf("bot", "w1").status, "offline");
 });
 
+Deno.test("Daemon claims at once from a workspace that its owner has just allowed, also without a WebSocket", async () => {
+  let allowed = true;
+  await using w = await TeamWorld.started({ deaf: true, watched: () => allowed });
+  const consent = async (yes: boolean) => {
+    allowed = yes;
+    w.consentChanged();
+    await w.until("the server knows", () => w.ids().length === (yes ? 1 : 0));
+  };
+  await consent(false);
+  await w.clock.advance(10_000);
+  const claims = w.server.count("/claim");
+  await consent(true);
+  await w.until("it claims", () => w.server.count("/claim") > claims);
+});
+
 Deno.test("Daemon whose workspaces stay the same asks for their list with its tag, and registers nothing", async () => {
   await using w = await TeamWorld.started({ deaf: true });
   // The first look came while nothing was registered yet.
