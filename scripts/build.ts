@@ -183,7 +183,7 @@ async function proveItIsFor(executable: string, target: string): Promise<void> {
 }
 
 /** By our own names or by Deno's triples; throws for anything else. */
-export function readTargets(names: readonly string[]): readonly Target[] {
+function readTargets(names: readonly string[]): readonly Target[] {
   return names.map((name) => {
     const target = isTarget(name) ? name : targetOfTriple(name);
     if (target) return target;

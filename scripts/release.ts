@@ -142,11 +142,16 @@ async function check(
     throw new Error(`Cannot release ${path}: ${text} is not in it, so it comes from another build`);
   }
   if (target !== targetOfTriple(Deno.build.target)) return;
-  const told = JSON.parse(await capture([path, "version", "--json"], { env: { DROVER_HOME: "/nonexistent" } }));
+  const told = await toldBy(path);
   if (told.version !== version) throw new Error(`Cannot release ${path}: it calls itself ${told.version}`);
   if (told.localBuild && !dryRun) {
     throw new Error(`Cannot release ${path}: it is a local build, over a runtime that is not Deno's own`);
   }
+}
+
+/** What a program says of itself, without a home. */
+async function toldBy(program: string) {
+  return JSON.parse(await capture([program, "version", "--json"], { env: { DROVER_HOME: "/nonexistent" } }));
 }
 
 /** As one of them tells that runs here; the running Deno's otherwise. */
@@ -154,7 +159,7 @@ async function runtimeOf(programs: ReadonlyMap<Target, string>): Promise<string>
   const host = targetOfTriple(Deno.build.target);
   const path = host && programs.get(host);
   if (!path) return Deno.version.deno;
-  const told = JSON.parse(await capture([path, "version", "--json"], { env: { DROVER_HOME: "/nonexistent" } }));
+  const told = await toldBy(path);
   return String(told.runtime).replace(/^deno /, "");
 }
 

@@ -1,19 +1,18 @@
 /** The archive of a release: one executable in a tar, gzipped, the same bytes whenever and by whomever it is made. */
 import { gzipSync } from "node:zlib";
 import { ARCHIVE_ENTRY } from "../lib/core/release.ts";
+import { paddedSize, TAR_BLOCK } from "../lib/core/tar_entry.ts";
 
-const BLOCK = 512;
 /** Byte of the gzip header that names the system it was made on, and the value for none. */
 const GZIP_SYSTEM = 9;
 const UNKNOWN_SYSTEM = 255;
 
 /** `time`: seconds since 1970, for the entry; the gzip header has no time and no name. */
 export function archiveOf(program: Uint8Array, time: number): Uint8Array<ArrayBuffer> {
-  const padded = Math.ceil(program.length / BLOCK) * BLOCK;
   // Two empty blocks are the end.
-  const tar = new Uint8Array(BLOCK + padded + 2 * BLOCK);
+  const tar = new Uint8Array(TAR_BLOCK + paddedSize(program.length) + 2 * TAR_BLOCK);
   tar.set(headerOf(program.length, time));
-  tar.set(program, BLOCK);
+  tar.set(program, TAR_BLOCK);
   const zipped = new Uint8Array(gzipSync(tar, { level: 9 }));
   zipped[GZIP_SYSTEM] = UNKNOWN_SYSTEM;
   return zipped;
@@ -21,7 +20,7 @@ export function archiveOf(program: Uint8Array, time: number): Uint8Array<ArrayBu
 
 /** POSIX ustar. Owned by root without a name: what unpacks as another user ignores it. */
 function headerOf(size: number, time: number): Uint8Array {
-  const header = new Uint8Array(BLOCK);
+  const header = new Uint8Array(TAR_BLOCK);
   const put = (at: number, text: string) => header.set(new TextEncoder().encode(text), at);
   const octal = (value: number, digits: number) => value.toString(8).padStart(digits, "0");
   put(0, ARCHIVE_ENTRY);

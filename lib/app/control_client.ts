@@ -5,6 +5,7 @@ import type { AgentList, CreateTask, LaunchView, MessageView, TaskView } from ".
 import type { CreateProfile, ProfileView } from "../wire/profiles.ts";
 import type { AnswerPermission, PermissionView } from "../wire/permissions.ts";
 import { type Hello, readHello } from "../wire/hello.ts";
+import type { FreedItem, FreeRequest } from "./disk.ts";
 
 /** Loaded with the first answer that needs it: status does not, and has to be quick. */
 const shapes = () => import("../wire/control.ts");
@@ -14,6 +15,8 @@ const profileShapes = () => import("../wire/profiles.ts");
 
 const HELLO_MS = 2_000;
 const CALL_MS = 30_000;
+/** To remove a hundred gigabytes takes minutes; what takes longer hangs. */
+const FREE_MS = 15 * 60_000;
 /** The other side gives a sign of life every 5 s; a longer silence than this is a daemon that hangs. */
 const STALL_MS = 20_000;
 const BASE = "http://drover.local";
@@ -62,6 +65,8 @@ export interface ControlConnection extends UserApi {
   launch(): Promise<LaunchView>;
   /** Has it take settings and login as they stand in their files by now; resolves with its status. */
   reloadConfig(): Promise<Record<string, unknown>>;
+  /** Has it remove what nobody needs, which may take minutes. */
+  freeDisk(wish: FreeRequest): Promise<readonly FreedItem[]>;
   /** Has it write its record again, which proves that it is of this home: nobody else may write there. */
   adopt(): Promise<void>;
 }
@@ -121,6 +126,10 @@ function connectionOver(
     resumeClaims: async () => (await call({ path: "/v1/pause", method: "DELETE" }) as { resumed: boolean }).resumed,
     launch: async () => (await shapes()).LaunchView.parse(await call({ path: "/v1/launch" })),
     reloadConfig: async () => await call({ path: "/v1/config", method: "POST", body: {} }) as Record<string, unknown>,
+    async freeDisk(body) {
+      const spec = { path: "/v1/disk/free", method: "POST", body };
+      return (await json(unix.fetch, spec, { clock, timeoutMs: FREE_MS }) as { items: FreedItem[] }).items;
+    },
     adopt: async () => void await call({ path: "/v1/record", method: "POST", body: {} }),
     [Symbol.dispose]: () => unix[Symbol.dispose](),
   };

@@ -4,9 +4,10 @@ import { DroverError } from "../core/drover_error.ts";
 import { freeingPolicy, type GcPolicy } from "../core/gc.ts";
 import type { Home } from "../core/home.ts";
 import { type Files, type Host, HostError, type Processes } from "../core/ports.ts";
-import { type GcItem, WORK_KEY } from "../daemon/gc_round.ts";
+import type { GcItem } from "../daemon/gc_round.ts";
 import { readUse } from "../daemon/work_record.ts";
 import { listBelow } from "../daemon/work_state.ts";
+import { TASK_KEY } from "../daemon/workdir.ts";
 
 export interface DiskEntry {
   readonly path: string;
@@ -31,7 +32,7 @@ export interface DiskView {
 /** Reads the sizes of all files, which takes seconds where there are many. */
 export async function diskView(host: Host, home: Home): Promise<DiskView> {
   const { files, inspector } = host;
-  const works = await listBelow(home.workspaces, (name) => WORK_KEY.test(name), files);
+  const works = await listBelow(home.workspaces, (name) => TASK_KEY.test(name), files);
   const clones = await listBelow(home.repos, (name) => name.endsWith(".git"), files);
   const bases = [home.coordinatorDb, home.outboxDb, home.usageDb].flatMap((path) => [path, `${path}-wal`]);
   const logs = home.logFile.slice(0, home.logFile.lastIndexOf("/"));
@@ -123,11 +124,7 @@ export async function freeDisk(
 export async function freeSpace(host: Host, home: Home, wish: FreeRequest): Promise<readonly FreedItem[]> {
   const { connectControl } = await import("./reach.ts");
   using control = await connectControl(host, home);
-  if (control) {
-    const { askControl } = await import("./control_ask.ts");
-    const answer = await askControl(host, home, { path: "/v1/disk/free", body: wish });
-    return (answer as { items: FreedItem[] }).items;
-  }
+  if (control) return await control.freeDisk(wish);
   const { freeAlone } = await import("./upkeep.ts");
   const freed = await freeAlone(host, home, wish);
   if (freed) return freed;

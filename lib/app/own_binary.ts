@@ -28,7 +28,7 @@ export interface OwnBinaryOptions {
   readonly intervalMs: number;
   readonly log: Logger;
   /** Somebody else restarts this daemon for a new program, and decides when. */
-  readonly leftToOthers?: () => Promise<boolean>;
+  readonly leftToOthers: () => Promise<boolean>;
 }
 
 /** A change counts only once the new file has said its version: what cannot take over is not waited for. */
@@ -60,7 +60,8 @@ class OwnWatch implements OwnProgram {
   #watch: Watch | undefined;
   #mark: FileMark | undefined;
   #refusedWhy = "";
-  #leftToOthers = false;
+  /** Nobody acts before it was asked who is to. */
+  #leftToOthers = true;
 
   constructor(ports: OwnBinaryPorts, options: OwnBinaryOptions) {
     this.#ports = ports;
@@ -105,8 +106,11 @@ class OwnWatch implements OwnProgram {
           this.#begin();
         }
         await this.#look(signal);
-        this.#leftToOthers = await this.#options.leftToOthers?.() ?? false;
-        waitMs = lookAgainMs(this.#watch!, intervalMs);
+        const watch = this.#watch!;
+        // Nearly always there is nothing to be left to anybody.
+        const isOpen = watch.pending !== undefined || unsettled(watch);
+        this.#leftToOthers = !isOpen || await this.#options.leftToOthers();
+        waitMs = lookAgainMs(watch, intervalMs);
         onLooked();
       } catch (error) {
         if (signal.aborted) return;

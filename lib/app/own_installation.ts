@@ -1,8 +1,18 @@
 /** Whose this program is: the installation it was started from, and what to type where drover does not replace itself. */
 import { BUILD } from "../core/build_info.ts";
-import { type Installation, type Owner, ownerOf, releaseOfPointer } from "../core/installation.ts";
+import {
+  type Installation,
+  type InstallRecord,
+  type Owner,
+  ownerOf,
+  readInstallRecord,
+  releaseOfPointer,
+} from "../core/installation.ts";
 import { type Host, HostError } from "../core/ports.ts";
 import { UpdateError } from "../core/update_error.ts";
+
+/** An installation that drover changes by itself. */
+export type Own = Extract<Owner, { kind: "drover" }>;
 
 export type OwnPorts = Pick<Host, "files" | "system">;
 
@@ -32,7 +42,7 @@ const INSTEAD: { readonly [K in Exclude<Owner["kind"], "drover">]: readonly [why
 };
 
 /** Throws `not-ours` where something else replaces this program. */
-export function demandOwn(owner: Owner): Extract<Owner, { kind: "drover" }> {
+export function demandOwn(owner: Owner): Own {
   if (owner.kind === "drover") return owner;
   const [why, hint] = INSTEAD[owner.kind];
   throw new UpdateError("not-ours", `Updating was refused: this drover does not replace itself, ${why}`, { hint });
@@ -42,4 +52,17 @@ export function demandOwn(owner: Owner): Extract<Owner, { kind: "drover" }> {
 export async function currentRelease(files: Host["files"], installation: Installation): Promise<string | undefined> {
   const text = await files.readLink(installation.current);
   return text === undefined ? undefined : releaseOfPointer(text);
+}
+
+/** What install.json says; `undefined` where it is gone, damaged, or cannot be read. */
+export async function installRecord(
+  files: Host["files"],
+  installation: Installation,
+): Promise<InstallRecord | undefined> {
+  try {
+    return readInstallRecord(await files.readText(installation.record));
+  } catch (error) {
+    if (error instanceof HostError) return undefined;
+    throw error;
+  }
 }

@@ -62,11 +62,11 @@ export async function settingViews(host: Pick<Host, "files" | "system">, file: C
 
 /** What cannot be used is taken for not said. */
 function usersSettings(inputs: SettingInputs): Settings {
-  const found = SETTING_NAMES.map((name) => [name, findSetting(name, inputs)] as const);
-  const unusable = found.flatMap(([name, one]) => one.kind === "usable" ? [] : [[name, rowOf(name).fallback] as const]);
-  const usable = found.flatMap(([name, one]) => one.kind === "usable" ? [[name, one.value] as const] : []);
-  const all: Partial<Record<keyof Settings, unknown>> = Object.fromEntries([...usable, ...unusable]);
-  return all as Settings;
+  const entries = SETTING_NAMES.map((name) => {
+    const found = findSetting(name, inputs);
+    return [name, found.kind === "usable" ? found.value : rowOf(name).fallback];
+  });
+  return Object.fromEntries(entries) as Settings;
 }
 
 /** Who has the say about a setting, as the subject of a sentence. */

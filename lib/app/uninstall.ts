@@ -18,7 +18,7 @@ import type { StopOptions } from "../lifecycle/stop.ts";
 import { checkHome } from "./home_dir.ts";
 import { takeInstallLock } from "./install_lock.ts";
 import { instancePorts } from "./instance.ts";
-import { ownOwner } from "./own_installation.ts";
+import { type Own, ownOwner } from "./own_installation.ts";
 import { listProfiles } from "./profiles.ts";
 import { uninstallService } from "./service.ts";
 import { livingUpdater } from "./updater_record.ts";
@@ -27,8 +27,6 @@ const LOCK_MS = 60_000;
 /** An updater ends at once, unless it is in the middle of a download. */
 const UPDATER_MS = 10_000;
 const POLL_MS = 100;
-
-type Own = Extract<Owner, { kind: "drover" }>;
 
 const INSTEAD: { readonly [K in Exclude<Owner["kind"], "drover">]: readonly [why: string, hint: string] } = {
   homebrew: ["Homebrew installed it", "type: brew uninstall drover"],

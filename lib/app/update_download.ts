@@ -1,10 +1,9 @@
 /** Getting the archive of a release: within limits of size, time and attempts, going on where the last attempt ended. */
-import { type Files, HostError } from "../core/ports.ts";
+import { type Files, type Host, HostError } from "../core/ports.ts";
 import { UpdateError } from "../core/update_error.ts";
 import { bodyOf, type Offer, type SourcePorts } from "./update_source.ts";
-import type { Host } from "../core/ports.ts";
 
-export const DOWNLOAD = { attempts: 3, totalMs: 15 * 60_000, silenceMs: 30_000, pauseMs: 1_000 } as const;
+const DOWNLOAD = { attempts: 3, totalMs: 15 * 60_000, silenceMs: 30_000, pauseMs: 1_000 } as const;
 
 export interface DownloadOptions {
   readonly offer: Offer;

@@ -5,7 +5,6 @@ import {
   type Installation,
   pointerTo,
   PROGRAM,
-  readInstallRecord,
   releaseProgram,
   releasesToRemove,
 } from "../core/installation.ts";
@@ -13,7 +12,7 @@ import { type Host, HostError } from "../core/ports.ts";
 import { UpdateError } from "../core/update_error.ts";
 import type { UpdateState } from "../core/update.ts";
 import { downloadArchive } from "./update_download.ts";
-import { currentRelease } from "./own_installation.ts";
+import { currentRelease, installRecord } from "./own_installation.ts";
 import type { Offer, SourcePorts } from "./update_source.ts";
 import { unpackProgram } from "./update_unpack.ts";
 
@@ -161,20 +160,16 @@ export async function clearPointers({ files }: Pick<Host, "files">, installation
 export async function noteInstalled(
   { files, clock, fingerprints }: Host,
   installation: Installation,
-  { version, archive, by }: { version: string; archive: string; by: string },
+  { version, archive }: { version: string; archive: string },
 ): Promise<void> {
-  const text = await files.readText(installation.record).catch((error) => {
-    if (!(error instanceof HostError)) throw error;
-    return "";
-  });
-  const before = readInstallRecord(text);
+  const before = await installRecord(files, installation);
   const record = {
     schema: 1,
     link: "",
     shell_file: "",
     keys: [],
     ...before,
-    by,
+    by: "drover update",
     version,
     archive,
     digest: await fingerprints.hashFile(currentProgram(installation)),

@@ -6,7 +6,7 @@ import type { Round, Trial } from "../core/update.ts";
 import { demandOwn, ownOwner } from "./own_installation.ts";
 import { readUpdates } from "./update_file.ts";
 import { type RoundOptions, type RoundOutcome, runRound } from "./update_round.ts";
-import { launchUpdater, livingUpdater } from "./updater_record.ts";
+import { livingUpdater, seeThrough } from "./updater_record.ts";
 
 const POLL_MS = 300;
 
@@ -26,12 +26,10 @@ export interface AskedOptions extends RoundOptions {
 
 /** Throws `UpdateError`. */
 export async function updateNow(host: Host, home: Home, options: AskedOptions): Promise<Asked> {
-  const { installation, name: running } = demandOwn(await ownOwner(host));
+  const owner = demandOwn(await ownOwner(host));
+  const { installation } = owner;
   const outcome = await underTrial(host, installation, await runRound(host, home, options));
-  // The loop sees by itself that something was installed, or that the daemon is of another release.
-  if (!await livingUpdater(host, home)) {
-    await launchUpdater(host, home, { installation, name: running, args: ["--once"] });
-  }
+  await seeThrough(host, home, owner);
   if (outcome.kind === "current") return outcome;
   const { clock } = host;
   const deadline = clock.monotonic() + options.followMs;

@@ -10,7 +10,7 @@ import type { Updates } from "../daemon/pending_actions.ts";
 import { brewUpgrade } from "./homebrew.ts";
 import { demandOwn, ownOwner } from "./own_installation.ts";
 import { runRound } from "./update_round.ts";
-import { launchUpdater, livingUpdater } from "./updater_record.ts";
+import { seeThrough } from "./updater_record.ts";
 
 /** `settings`: as they are when it is asked. */
 export async function serverUpdates(host: Host, home: Home, settings: () => Settings): Promise<Updates> {
@@ -48,10 +48,4 @@ export async function serverUpdates(host: Host, home: Home, settings: () => Sett
       }
     },
   };
-}
-
-async function seeThrough(host: Host, home: Home, owner: ReturnType<typeof demandOwn>): Promise<void> {
-  const { installation, name } = owner;
-  // The loop sees by itself what was installed.
-  if (!await livingUpdater(host, home)) await launchUpdater(host, home, { installation, name, args: ["--once"] });
 }

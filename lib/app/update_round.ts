@@ -3,7 +3,7 @@ import { BUILD } from "../core/build_info.ts";
 import type { Settings } from "../core/config.ts";
 import { DroverError } from "../core/drover_error.ts";
 import type { Home } from "../core/home.ts";
-import { type Installation, readInstallRecord, releaseName, releaseOfName } from "../core/installation.ts";
+import { type Installation, releaseName, releaseOfName } from "../core/installation.ts";
 import { type Host, HostError } from "../core/ports.ts";
 import { isTarget, STATE_FORMAT } from "../core/release.ts";
 import { RELEASE_KEYS } from "../core/release_keys.ts";
@@ -21,7 +21,7 @@ import { UpdateError } from "../core/update_error.ts";
 import { createFaultPoints } from "./fault_points.ts";
 import { type InstallLock, tryInstallLock } from "./install_lock.ts";
 import { machinePolicy } from "./machine_policy.ts";
-import { currentRelease, demandOwn, ownOwner } from "./own_installation.ts";
+import { currentRelease, demandOwn, installRecord, ownOwner } from "./own_installation.ts";
 import { readUpdates, writeUpdates } from "./update_file.ts";
 import {
   clearPointers,
@@ -157,7 +157,7 @@ async function round(host: Host, home: Home, options: OneRound): Promise<RoundOu
   await ports.step("noted");
   await pointTo(host, installation, name);
   await ports.step("switched");
-  await noteInstalled(host, installation, { version: offer.version, archive: offer.build.sha256, by: "drover update" });
+  await noteInstalled(host, installation, { version: offer.version, archive: offer.build.sha256 });
   await removeOldReleases(ports, state, running);
   await ports.step("recorded");
   return { kind: "switched", version: offer.version, before, name };
@@ -178,13 +178,10 @@ export async function repair(host: Host, installation: Installation): Promise<vo
 
 /** The record is written after the pointer has moved. */
 async function mendRecord(host: Host, installation: Installation, current: string): Promise<void> {
-  const text = await host.files.readText(installation.record).catch((error) => {
-    if (!(error instanceof HostError)) throw error;
-    return "";
-  });
   const release = releaseOfName(current);
-  if (!release || readInstallRecord(text)?.digest.startsWith(release.digest)) return;
-  await noteInstalled(host, installation, { version: release.version, archive: "", by: "drover update" });
+  const record = await installRecord(host.files, installation);
+  if (!release || record?.digest.startsWith(release.digest)) return;
+  await noteInstalled(host, installation, { version: release.version, archive: "" });
 }
 
 /** Under the install lock. A release that is gone cannot be gone back to. */
@@ -196,11 +193,11 @@ export async function pointBack(host: Host, installation: Installation, name: st
   }
   await pointTo(host, installation, name);
   const version = releaseOfName(name)?.version ?? name;
-  await noteInstalled(host, installation, { version, archive: "", by: "drover update" });
+  await noteInstalled(host, installation, { version, archive: "" });
 }
 
 /** One change of the record, under the install lock. Throws `HostError`. */
-export async function changeUpdates(
+async function changeUpdates(
   host: Host,
   installation: Installation,
   change: (state: UpdateState) => UpdateState,

@@ -30,7 +30,7 @@ type Reader = ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>>;
 
 async function* programIn(reader: Reader, size: number): AsyncGenerator<Uint8Array> {
   const input = new Input(reader);
-  const header = header1(await input.take(TAR_BLOCK));
+  const header = headerIn(await input.take(TAR_BLOCK));
   if (header.kind !== "entry" || header.name !== ARCHIVE_ENTRY) throw damaged(`it does not hold ${ARCHIVE_ENTRY}`);
   if (header.size !== size) throw damaged("its program is not of the promised size");
   for (let left = size; left > 0;) {
@@ -48,7 +48,7 @@ async function* programIn(reader: Reader, size: number): AsyncGenerator<Uint8Arr
   }
 }
 
-function header1(block: Uint8Array): ReturnType<typeof readTarHeader> {
+function headerIn(block: Uint8Array): ReturnType<typeof readTarHeader> {
   try {
     return readTarHeader(block);
   } catch (error) {

@@ -5,7 +5,8 @@ import { type Home, homeLayout } from "../core/home.ts";
 import { type Installation, releaseProgram } from "../core/installation.ts";
 import { daemonEnv } from "../core/launch.ts";
 import { type Files, type Host, HostError, type ProcessIdentity } from "../core/ports.ts";
-import { currentRelease, ownOwner } from "./own_installation.ts";
+import { sameProcess } from "../lifecycle/pidfile.ts";
+import { currentRelease, type Own, ownOwner } from "./own_installation.ts";
 import { readUpdates } from "./update_file.ts";
 
 /** Whether its program is of the release that is on trial is told by `name`. */
@@ -27,7 +28,7 @@ const RECORD: Checks<UpdaterRecord> = {
 };
 
 /** The last one, whether it lives or not. */
-export async function readUpdater(files: Files, home: Home): Promise<UpdaterRecord | undefined> {
+async function readUpdater(files: Files, home: Home): Promise<UpdaterRecord | undefined> {
   try {
     const picked = pick(JSON.parse(await files.readText(home.updater)), RECORD);
     return "value" in picked ? picked.value : undefined;
@@ -43,8 +44,7 @@ export async function livingUpdater(
   home: Home,
 ): Promise<UpdaterRecord | undefined> {
   const record = await readUpdater(files, home);
-  const now = record && system.identityOf(record.pid);
-  return now && now.startTicks === record.startTicks && now.bootId === record.bootId ? record : undefined;
+  return record && sameProcess(record, system.identityOf(record.pid)) ? record : undefined;
 }
 
 /** By the holder of the updater's lock. */
@@ -80,6 +80,11 @@ export async function launchUpdater(
     logFile: home.updaterOut,
   });
   await launched.exit;
+}
+
+/** Whoever updates at somebody's wish leaves the trial to an updater. The loop sees by itself what was installed. */
+export async function seeThrough(host: Host, home: Home, { installation, name }: Own): Promise<void> {
+  if (!await livingUpdater(host, home)) await launchUpdater(host, home, { installation, name, args: ["--once"] });
 }
 
 /** Whether this process may be the home's service, or of it. launchd leaves alone what leads a session of its own. */

@@ -40,7 +40,7 @@ const POSTGRES = /^postgres(?:ql)?:\/\//;
 export function readDatabase({ option, env, file }: DatabaseSetting): Database {
   if (option?.startsWith(FROM_ENV)) return fromVariable(env, option.slice(FROM_ENV.length));
   if (option !== undefined) {
-    const database = parse(option, "--database");
+    const database = parse(option, "--database", OPEN_FORM);
     if (database.kind === "postgres" && hasPassword(database.url)) {
       throw new DatabaseSettingError(
         "Reading --database failed: it holds a password, which others can see in the list of processes; " +
@@ -57,22 +57,25 @@ function fromVariable(env: DatabaseSetting["env"], name: string): Database {
   if (text) return parse(text, `the environment variable ${name}`);
   throw new DatabaseSettingError(
     `Reading --database failed: the environment variable ${name || "(no name)"} is not set; ` +
-      "set it to postgres://USER:PASSWORD@HOST:PORT/NAME or to the path of an SQLite file",
+      `set it to ${FORM}`,
   );
 }
 
-function parse(text: string, where: string): Database {
+function parse(text: string, where: string, form = FORM): Database {
   if (POSTGRES.test(text)) {
-    if (!URL.canParse(text)) throw new DatabaseSettingError(`Reading ${where} failed: it is no address; use ${FORM}`);
+    if (!URL.canParse(text)) throw new DatabaseSettingError(`Reading ${where} failed: it is no address; use ${form}`);
     return { kind: "postgres", url: text };
   }
   if (text === "" || /^\w+:\/\//.test(text)) {
-    throw new DatabaseSettingError(`Reading ${where} failed: it names no database that drover knows; use ${FORM}`);
+    throw new DatabaseSettingError(`Reading ${where} failed: it names no database that drover knows; use ${form}`);
   }
   return { kind: "sqlite", path: text };
 }
 
 const FORM = "postgres://USER:PASSWORD@HOST:PORT/NAME or the path of an SQLite file";
+/** Where others can read it. */
+const OPEN_FORM =
+  `postgres://USER@HOST:PORT/NAME, the path of an SQLite file, or ${FROM_ENV}VARIABLE for an address with a password`;
 
 function hasPassword(url: string): boolean {
   const { password, searchParams } = new URL(url);

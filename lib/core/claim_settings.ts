@@ -1,6 +1,6 @@
 /** The settings of what is claimed on a day and on battery. */
 import { type DayLimits, formatPerAgent, parsePerAgent, type PerAgent } from "./day_limits.ts";
-import { type Row, trueOrFalse } from "./setting_values.ts";
+import { onOrOff, type Row } from "./setting_values.ts";
 
 export interface ClaimSettings {
   /** How many tasks each agent CLI may begin on one day. */
@@ -44,13 +44,5 @@ export const CLAIM_SETTINGS: Table = {
     write: formatPerAgent,
     range: "dollars such as 5 or 2.50 for each agent, a list such as claude=5,codex=2, or none",
   },
-  claimOnBattery: {
-    key: "power.claim_on_battery",
-    variable: "DROVER_CLAIM_ON_BATTERY",
-    fallback: true,
-    parse: trueOrFalse,
-    write: (value) => value,
-    range: "true or false",
-    choices: ["true", "false"],
-  },
+  claimOnBattery: onOrOff("power.claim_on_battery", "DROVER_CLAIM_ON_BATTERY", true),
 };

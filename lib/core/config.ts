@@ -5,7 +5,7 @@ import { CLAIM_SETTINGS, type ClaimSettings } from "./claim_settings.ts";
 import { REMOTE_SETTINGS, type RemoteSettings } from "./remote_settings.ts";
 import { UPDATE_SETTINGS, type UpdateSettings } from "./update_settings.ts";
 import { UPKEEP_SETTINGS, type UpkeepSettings } from "./upkeep_settings.ts";
-import { durationOf, formatDuration, integer, namesOf, type Row, trueOrFalse } from "./setting_values.ts";
+import { durationOf, formatDuration, integer, namesOf, onOrOff, type Row } from "./setting_values.ts";
 
 export { formatDuration, parseDuration } from "./setting_values.ts";
 
@@ -99,15 +99,7 @@ export const SETTINGS: Table = {
     write: formatLimits,
     range: "a list such as claude=2,codex=1 with numbers from 1 to 64",
   },
-  loginCheck: {
-    key: "agents.login_check",
-    variable: "DROVER_LOGIN_CHECK",
-    fallback: true,
-    parse: trueOrFalse,
-    write: (value) => value,
-    range: "true or false",
-    choices: ["true", "false"],
-  },
+  loginCheck: onOrOff("agents.login_check", "DROVER_LOGIN_CHECK", true),
   retentionDays: {
     key: "retention.days",
     variable: "DROVER_RETENTION_DAYS",
@@ -133,15 +125,7 @@ export const SETTINGS: Table = {
     write: (value) => value,
     range: "a port from 1 to 65535, or 0 for none",
   },
-  loginPath: {
-    key: "agents.login_path",
-    variable: "DROVER_LOGIN_PATH",
-    fallback: true,
-    parse: trueOrFalse,
-    write: (value) => value,
-    range: "true or false",
-    choices: ["true", "false"],
-  },
+  loginPath: onOrOff("agents.login_path", "DROVER_LOGIN_PATH", true),
   agentVariables: {
     key: "agents.env",
     variable: "DROVER_AGENTS_ENV",

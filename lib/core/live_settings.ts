@@ -23,7 +23,7 @@ const LIVE: ReadonlySet<string> = new Set<keyof Settings>([
   "updateIntervalMs",
 ]);
 
-export function isLive(name: keyof Settings): boolean {
+function isLive(name: keyof Settings): boolean {
   return LIVE.has(name);
 }
 
@@ -42,8 +42,8 @@ export function liveLimitsOf(settings: Settings) {
   return { slots, timeLimitMs, silenceLimitMs, toolLimitMs, agentLimits, askTimeoutMs };
 }
 
-/** From another server nothing is taken any more; it is connected to by the next start. */
-function takesAll(name: keyof Settings): boolean {
+/** All of it is taken at once. From another server nothing is taken any more; it is connected to by the next start. */
+export function takesAll(name: keyof Settings): boolean {
   return isLive(name) && name !== "serverUrl";
 }
 

@@ -92,7 +92,7 @@ export function isSha256(text: string): boolean {
 }
 
 /** A file name that leads nowhere else. */
-export function isPlainName(text: string): boolean {
+function isPlainName(text: string): boolean {
   return text.length <= 128 && /^[0-9A-Za-z][0-9A-Za-z._+-]*$/.test(text);
 }
 
@@ -106,7 +106,8 @@ export function formatSums(sums: Sums): string {
 /** `undefined` unless every line is a sum and a plain name, no name twice: a list that is damaged anywhere is no list. */
 export function readSums(text: string): Sums | undefined {
   const sums = new Map<string, string>();
-  for (const line of linesOf(text)) {
+  const lines = text.split("\n").map((line) => line.replace(/\r$/, "")).filter((line) => line !== "");
+  for (const line of lines) {
     const found = /^([0-9a-f]{64}) [ *](\S+)$/.exec(line);
     if (!found?.[1] || !found[2] || !isPlainName(found[2]) || sums.has(found[2])) return undefined;
     sums.set(found[2], found[1]);
@@ -122,19 +123,9 @@ export interface ArchiveSignature {
   readonly archive: string;
 }
 
+/** For install.sh, which reads it with `read`: programs have the signatures from the manifest. */
 export function formatSignatures(signatures: readonly ArchiveSignature[]): string {
   return signatures.map(({ key, signature, archive }) => `${key}  ${signature}  ${archive}\n`).join("");
-}
-
-/** `undefined` unless every line is one; which keys are accepted is not asked here. */
-export function readSignatures(text: string): readonly ArchiveSignature[] | undefined {
-  const signatures: ArchiveSignature[] = [];
-  for (const line of linesOf(text)) {
-    const [key = "", signature = "", archive = "", ...more] = line.split(/ +/);
-    if (more.length > 0 || !isKeyId(key) || !isSignature(signature) || !isPlainName(archive)) return undefined;
-    signatures.push({ key, signature, archive });
-  }
-  return signatures;
 }
 
 export function isKeyId(text: string): boolean {
@@ -149,8 +140,4 @@ export function isSignature(text: string): boolean {
 /** 32 bytes in base64 by form. */
 export function isPublicKey(text: string): boolean {
   return /^[0-9A-Za-z+/]{43}=$/.test(text);
-}
-
-function linesOf(text: string): string[] {
-  return text.split("\n").map((line) => line.replace(/\r$/, "")).filter((line) => line !== "");
 }

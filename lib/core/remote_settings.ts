@@ -1,6 +1,6 @@
 /** The settings about a team server: where it is, and what its workspaces may do with this machine. */
 import { type Permission, PERMISSIONS } from "./model.ts";
-import { type Row, trueOrFalse } from "./setting_values.ts";
+import { onOrOff, type Row } from "./setting_values.ts";
 
 export interface RemoteSettings {
   /** Whether the daemon takes work from the configured server, beside the tasks of this machine. */
@@ -19,17 +19,8 @@ export interface RemoteSettings {
 
 type Table = { readonly [K in keyof RemoteSettings]: Row<RemoteSettings[K]> };
 
-const SWITCH = { parse: trueOrFalse, write: (value: boolean) => value, range: "true or false" } as const;
-const SWITCH_CHOICES = ["true", "false"] as const;
-
 export const REMOTE_SETTINGS: Table = {
-  remoteEnabled: {
-    ...SWITCH,
-    key: "remote.enabled",
-    variable: "DROVER_REMOTE_ENABLED",
-    fallback: false,
-    choices: SWITCH_CHOICES,
-  },
+  remoteEnabled: onOrOff("remote.enabled", "DROVER_REMOTE_ENABLED", false),
   serverUrl: {
     key: "server.url",
     variable: "DROVER_SERVER_URL",
@@ -46,13 +37,7 @@ export const REMOTE_SETTINGS: Table = {
     write: formatWatched,
     range: `a list such as ID=ask,ID=full with ids of workspaces and one of ${PERMISSIONS.join(", ")} each`,
   },
-  watchAll: {
-    ...SWITCH,
-    key: "workspaces.auto",
-    variable: "DROVER_WORKSPACES_AUTO",
-    fallback: false,
-    choices: SWITCH_CHOICES,
-  },
+  watchAll: onOrOff("workspaces.auto", "DROVER_WORKSPACES_AUTO", false),
   workspacePolicy: {
     key: "workspaces.policy",
     variable: "DROVER_WORKSPACES_POLICY",
@@ -62,13 +47,7 @@ export const REMOTE_SETTINGS: Table = {
     range: PERMISSIONS.join(", "),
     choices: PERMISSIONS,
   },
-  remoteDemo: {
-    ...SWITCH,
-    key: "remote.demo",
-    variable: "DROVER_REMOTE_DEMO",
-    fallback: false,
-    choices: SWITCH_CHOICES,
-  },
+  remoteDemo: onOrOff("remote.demo", "DROVER_REMOTE_DEMO", false),
 };
 
 /** The base URL of a server, however people and other programs write it; `undefined` for what is no address. */

@@ -16,6 +16,19 @@ export interface Row<T> {
   readonly choices?: readonly string[];
 }
 
+/** The row of a setting that is true or false. */
+export function onOrOff(key: string, variable: string, fallback: boolean): Row<boolean> {
+  return {
+    key,
+    variable,
+    fallback,
+    parse: trueOrFalse,
+    write: (value) => value,
+    range: "true or false",
+    choices: ["true", "false"],
+  };
+}
+
 export function integer(min: number, max: number): (value: unknown) => number | undefined {
   return (value) => {
     const number = typeof value === "string" && /^\d+$/.test(value) ? Number(value) : value;
@@ -35,7 +48,7 @@ export function namesOf(value: unknown): readonly string[] | undefined {
   return parts?.every((part): part is string => typeof part === "string" && isNamePattern(part)) ? parts : undefined;
 }
 
-export function trueOrFalse(value: unknown): boolean | undefined {
+function trueOrFalse(value: unknown): boolean | undefined {
   return [true, false].find((one) => value === one || value === String(one));
 }
 

@@ -1,5 +1,6 @@
 /** The settings of updates: whether the loop runs, where releases come from, and how often it looks. */
-import { durationOf, formatDuration, type Row, trueOrFalse } from "./setting_values.ts";
+import { isLoopback } from "./proxy.ts";
+import { durationOf, formatDuration, onOrOff, type Row } from "./setting_values.ts";
 
 export interface UpdateSettings {
   /** Whether an updater runs beside the daemon. */
@@ -13,15 +14,7 @@ export interface UpdateSettings {
 const MIN_INTERVAL_MS = 1_000;
 
 export const UPDATE_SETTINGS: { readonly [K in keyof UpdateSettings]: Row<UpdateSettings[K]> } = {
-  updateAuto: {
-    key: "update.auto",
-    variable: "DROVER_UPDATE_AUTO",
-    fallback: false,
-    parse: trueOrFalse,
-    write: (value) => value,
-    range: "true or false",
-    choices: ["true", "false"],
-  },
+  updateAuto: onOrOff("update.auto", "DROVER_UPDATE_AUTO", false),
   updateUrl: {
     key: "update.url",
     variable: "DROVER_RELEASES_URL",
@@ -41,11 +34,10 @@ export const UPDATE_SETTINGS: { readonly [K in keyof UpdateSettings]: Row<Update
 };
 
 /** Without a slash at the end. What is verified afterwards may come over http from this machine alone. */
-export function releasesUrl(value: unknown): string | undefined {
+function releasesUrl(value: unknown): string | undefined {
   if (value === "") return "";
   if (typeof value !== "string" || !URL.canParse(value)) return undefined;
   const { protocol, hostname, username, password, search, hash } = new URL(value);
-  const here = ["127.0.0.1", "localhost", "[::1]"].includes(hostname);
-  if (protocol !== "https:" && !(protocol === "http:" && here)) return undefined;
+  if (protocol !== "https:" && !(protocol === "http:" && isLoopback(hostname))) return undefined;
   return username + password + search + hash === "" ? value.replace(/\/+$/, "") : undefined;
 }

@@ -1,5 +1,5 @@
 /** The settings of what drover keeps in order beside the tasks: repositories, disk space, and the count of tokens. */
-import { type Row, trueOrFalse } from "./setting_values.ts";
+import { onOrOff, type Row } from "./setting_values.ts";
 
 export interface UpkeepSettings {
   /** Whether tasks may check out repositories of this machine by `file://` addresses. */
@@ -21,15 +21,3 @@ export const UPKEEP_SETTINGS: { readonly [K in keyof UpkeepSettings]: Row<boolea
   usageScan: onOrOff("usage.scan", "DROVER_USAGE_SCAN", true),
   usageReportRemote: onOrOff("usage.report_remote", "DROVER_USAGE_REPORT_REMOTE", false),
 };
-
-function onOrOff(key: string, variable: string, fallback: boolean): Row<boolean> {
-  return {
-    key,
-    variable,
-    fallback,
-    parse: trueOrFalse,
-    write: (value) => value,
-    range: "true or false",
-    choices: ["true", "false"],
-  };
-}

@@ -124,7 +124,7 @@ export async function removePidfile(files: Files, path: string, instance: string
 }
 
 /** Whether a record speaks of the very process that an identity was read from. */
-export function sameProcess(record: Pidfile, identity: ProcessIdentity | undefined): boolean {
+export function sameProcess(record: ProcessIdentity, identity: ProcessIdentity | undefined): boolean {
   return identity !== undefined && record.pid === identity.pid && record.startTicks === identity.startTicks &&
     record.bootId === identity.bootId;
 }

@@ -10,6 +10,8 @@ class World implements AsyncDisposable {
   looks = 0;
   /** Whether an updater is at work. */
   updater = false;
+  /** How often that was looked up. */
+  asked = 0;
   readonly at: (name: string) => string;
   readonly own;
   readonly #clock;
@@ -24,7 +26,10 @@ class World implements AsyncDisposable {
     this.#clock = clock;
     const ports = { ...host, system: { ...host.system, image: this.at("image") } };
     const log = host.logs.getLogger("reload");
-    const leftToOthers = () => Promise.resolve(this.updater);
+    const leftToOthers = () => {
+      this.asked++;
+      return Promise.resolve(this.updater);
+    };
     this.own = watchOwnBinary(ports, { mode: "restart", version: "1.0.0", intervalMs: 30_000, log, leftToOthers });
     this.#running = this.own.run(this.#ending.signal, () => this.looks++);
   }
@@ -70,6 +75,7 @@ class World implements AsyncDisposable {
 Deno.test("an own binary that is left alone never changes, nor one that is written anew with the same bytes", async () => {
   await using world = await World.create();
   await world.sees(false, "left alone", 100);
+  assertEquals(world.asked, 0, "there is nothing to leave to an updater");
   await world.put("#!/bin/sh\nexit 0\n");
   await world.sees(false, "the same bytes in another file");
   assertEquals(world.own.waits(), undefined);

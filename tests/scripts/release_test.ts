@@ -1,7 +1,7 @@
 /** What the release script makes: archives, lists, signatures and texts that the tools of others read as well. */
 import { assert, assertEquals, assertNotEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { join } from "@std/path";
-import { readSignatures, readSums, type Target, TARGET_NAMES, targetOfTriple } from "../../lib/core/release.ts";
+import { readSums, type Target, TARGET_NAMES, targetOfTriple } from "../../lib/core/release.ts";
 import { signerOf } from "../../lib/core/release_signature.ts";
 import { readReleaseManifest } from "../../lib/wire/release_manifest.ts";
 import { capture } from "../../scripts/command.ts";
@@ -107,14 +107,19 @@ Deno.test("makeRelease() lays out a release whose lists fit, as a server would h
   const tool = Deno.build.os === "darwin" ? ["shasum", "-a", "256"] as const : ["sha256sum"] as const;
   await capture([...tool, "-c", "SHA256SUMS"], { cwd: files });
 
-  const signatures = readSignatures(await text("SIGNATURES"));
-  assertEquals(signatures?.map(({ archive }) => archive), archives);
+  // A line each, as install.sh reads them.
+  const signatures = (await text("SIGNATURES")).trim().split("\n").map((line) => {
+    const [key = "", signature = "", archive, ...more] = line.split(/ +/);
+    assertEquals(more, []);
+    return { key, signature, archive };
+  });
+  assertEquals(signatures.map(({ archive }) => archive), archives);
   for (const target of ["linux-x86_64", "macos-aarch64"] as const) {
     const build = manifest.targets[target]!;
     const release = { version: "1.2.3", target, sha256: sums!.get(build.archive)! };
     assertEquals(build.sha256, release.sha256);
-    assertEquals(await signerOf(release, signatures!, parts.keys), parts.signers[0]!.id);
-    assertEquals(await signerOf({ ...release, target: "linux-aarch64" }, signatures!, parts.keys), undefined);
+    assertEquals(await signerOf(release, signatures, parts.keys), parts.signers[0]!.id);
+    assertEquals(await signerOf({ ...release, target: "linux-aarch64" }, signatures, parts.keys), undefined);
   }
   assertStringIncludes(await text("install.sh"), `RELEASE_KEYS='${parts.keys[0]}'\nRELEASE_URL='${parts.base}'\n`);
   const formula = await text("drover.rb");

@@ -4,7 +4,7 @@ import { tellDaemon } from "../../app/live_config.ts";
 import { type SettingView, settingViews } from "../../app/setting_view.ts";
 import { findSetting, rowOf, SETTING_NAMES, settingNamed, type Settings, strangeKeys } from "../../core/config.ts";
 import { DroverError } from "../../core/drover_error.ts";
-import { isLive } from "../../core/live_settings.ts";
+import { takesAll } from "../../core/live_settings.ts";
 import { closest } from "../args.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { EXIT_CODES } from "../exit_code.ts";
@@ -148,7 +148,7 @@ export const configUnset: Command = {
 /** Tells a running daemon, which would find out by itself in a moment. */
 async function takeEffect({ host, home }: CommandContext, name: keyof Settings): Promise<keyof typeof EFFECT> {
   await tellDaemon(host, home());
-  return isLive(name) && name !== "serverUrl" ? "now" : "next-start";
+  return takesAll(name) ? "now" : "next-start";
 }
 
 function shown(value: unknown): string {
