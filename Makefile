@@ -6,13 +6,14 @@ export DENO_TLS_CA_STORE
 # For `make demo AGENT=claude`.
 export AGENT
 
-TASKS := ok test test-real bench demo build release map fmt lint check
+TASKS := ok test test-real soak bench demo build release map fmt lint check
 .PHONY: help $(TASKS)
 
 help:
 	@echo 'make ok         the one gate: format, lint, types, map, build, tests'
 	@echo 'make test       the tests only (ARGS=tests/core chooses some)'
 	@echo 'make test-real  the tests against real agent CLIs, installed from npm into .tools, with a fake model on 127.0.0.1'
+	@echo 'make soak       the long tests in full, then the life cycle under random commands (ARGS=30: for so many minutes)'
 	@echo 'make demo       one task from queue to result on this machine (AGENT=claude chooses the agent)'
 	@echo 'make bench      the measurements of BENCHMARKS.md'
 	@echo 'make build      dist/drover, the program as one executable for this machine (ARGS=--all: for each, dist/TARGET/drover)'

@@ -7,8 +7,8 @@ import { LONG_VARIABLE } from "../tests/support/length.ts";
 import { assertStops, campaign, type Tally } from "../tests/support/lifecycle_campaign.ts";
 import { type ProgramForm, programForms } from "../tests/support/program.ts";
 import { runScript } from "./command.ts";
-import { ROOT } from "./project.ts";
-import { testCommand } from "./test.ts";
+import { groupsOf, testFiles } from "./test.ts";
+import { runTests } from "./test_run.ts";
 
 /** Those of which the suite runs a part. */
 const LONG_TESTS = [
@@ -67,13 +67,9 @@ export async function concurrentVerbs(form: ProgramForm, terminals: number): Pro
 }
 
 async function longTests(): Promise<void> {
-  const { success } = await new Deno.Command(Deno.execPath(), {
-    args: testCommand(LONG_TESTS),
-    cwd: ROOT,
-    env: { [LONG_VARIABLE]: "1" },
-    stdin: "null",
-  }).spawn().status;
-  if (!success) throw new Error("The long tests failed, as told above");
+  const groups = groupsOf(testFiles(LONG_TESTS));
+  const { failed } = await runTests({ groups, jobs: navigator.hardwareConcurrency, env: { [LONG_VARIABLE]: "1" } });
+  if (failed > 0) throw new Error("The long tests failed, as told above");
 }
 
 async function randomCampaign(form: ProgramForm, seed: number): Promise<string> {

@@ -3,91 +3,89 @@ import { join } from "@std/path";
 import { runScript } from "./command.ts";
 import { build } from "./build.ts";
 import { ROOT } from "./project.ts";
+import { removeTestDirectory, testDirectory } from "./test_directory.ts";
+import { runTests } from "./test_run.ts";
 
 /**
- * Nearly half of all the time is waiting for other processes and for real limits, so that it takes three times as many
- * files as there are cores to keep them busy. Chosen tests, such as those with real agent CLIs, run with as many as the
- * runtime thinks right.
+ * Nearly half of all the time is waiting for other processes and for real limits, so that it takes four times as many
+ * processes as there are cores to keep them busy. Those with real agent CLIs are busy themselves.
  */
-const JOBS = String(3 * navigator.hardwareConcurrency);
+const JOBS = 4 * navigator.hardwareConcurrency;
+const REAL_JOBS = navigator.hardwareConcurrency;
 
-/** They take longest, and a run is over when its last file is: these begin first, then all others by their names. */
+/** They take longest, and a run is over when its last file is: these begin first, each alone, then all others. */
 export const FIRST = [
-  ...["tests/e2e/lifecycle_signals_test.ts", "tests/e2e/own_binary_test.ts", "tests/e2e/launch_test.ts"],
-  ...["tests/daemon/server_faults_test.ts", "tests/lifecycle/model_check_test.ts", "tests/e2e/faults_test.ts"],
-  ...[
-    "tests/e2e/hand_off_test.ts",
-    "tests/e2e/update_test.ts",
-    "tests/e2e/version_test.ts",
-    "tests/e2e/team_server_test.ts",
-    "tests/e2e/home_faults_test.ts",
-  ],
+  ...["tests/e2e/hand_off_test.ts", "tests/e2e/own_binary_test.ts", "tests/coordinator/postgres_test.ts"],
+  ...["tests/e2e/lifecycle_signals_test.ts", "tests/e2e/faults_test.ts", "tests/daemon/server_faults_test.ts"],
+  ...["tests/e2e/update_test.ts", "tests/e2e/held_home_test.ts", "tests/e2e/launch_test.ts"],
+  ...["tests/wire/daemon_conformance_registration_test.ts", "tests/lifecycle/model_check_test.ts"],
 ];
 
+/** How many files of a folder are one process: as many as take some ten seconds. The folders begin in this order. */
+const TOGETHER: Readonly<Record<string, number>> = { e2e: 1, install: 1, daemon: 3, coordinator: 3, wire: 3, app: 6 };
+const OTHERS_TOGETHER = 12;
+
 /** Needs agent CLIs that are installed from npm. */
-const REAL = "tests/real";
+export const REAL = "tests/real";
 
-/** How many tests of a run passed and failed. */
-export interface Tally {
-  readonly passed: number;
-  readonly failed: number;
+/** The test files that `paths` name, below folders too, by their names; with none all but those that need real agent CLIs. */
+export function testFiles(paths: readonly string[]): readonly string[] {
+  const found = (paths.length > 0 ? paths : ["tests"]).flatMap(filesAt);
+  return [...new Set(found)].filter((path) => paths.length > 0 || !path.startsWith(`${REAL}/`)).sort();
 }
 
-/** From the last summary line of `deno test`; undefined when there is none, as after a crash. */
-export function readTally(output: string): Tally | undefined {
-  // deno-lint-ignore no-control-regex
-  const plain = output.replace(/\x1b\[[0-9;]*m/g, "");
-  const last = [...plain.matchAll(/^(?:ok|FAILED) \| (\d+) passed.*? \| (\d+) failed/gm)].at(-1);
-  return last && { passed: Number(last[1]), failed: Number(last[2]) };
+function filesAt(path: string): readonly string[] {
+  const name = path.replace(/\/+$/, "");
+  let info: Deno.FileInfo;
+  try {
+    info = Deno.statSync(join(ROOT, name));
+  } catch (cause) {
+    throw new Error(`Cannot find tests at ${name}: name files or folders below tests`, { cause });
+  }
+  if (!info.isDirectory) return [name];
+  return [...Deno.readDirSync(join(ROOT, name))].flatMap((entry) => {
+    if (entry.isDirectory) return filesAt(`${name}/${entry.name}`);
+    return entry.name.endsWith("_test.ts") ? [`${name}/${entry.name}`] : [];
+  });
 }
 
-/** The arguments of `deno`: what `args` name, else everything but the tests that need real agent CLIs. */
-export function testCommand(args: readonly string[]): string[] {
-  const chosen = args.some((arg) => !arg.startsWith("-"));
-  return [
-    ...["test", "--allow-all", "--parallel", "--sanitize-ops", "--sanitize-resources"],
-    ...args,
-    // Not `--ignore`: the runtime forgets it where files are named.
-    ...(chosen ? [] : [...FIRST, ...foldersOfSuite()]),
-  ];
+/** Each file once; what takes longest begins first. */
+export function groupsOf(files: readonly string[]): readonly (readonly string[])[] {
+  const alone = FIRST.filter((path) => files.includes(path)).map((path) => [path]);
+  const folders = Map.groupBy(files.filter((path) => !FIRST.includes(path)), folderOf);
+  const order = Object.keys(TOGETHER);
+  const rank = (folder: string) => order.includes(folder) ? order.indexOf(folder) : order.length;
+  const sorted = [...folders].sort(([one], [other]) => rank(one) - rank(other) || (one < other ? -1 : 1));
+  return [...alone, ...sorted.flatMap(([folder, paths]) => chunks(paths, TOGETHER[folder] ?? OTHERS_TOGETHER))];
 }
 
-function foldersOfSuite(): string[] {
-  const folders = [...Deno.readDirSync(join(ROOT, "tests"))].filter(({ isDirectory }) => isDirectory);
-  return folders.map(({ name }) => `tests/${name}`).filter((folder) => folder !== REAL).sort();
+function folderOf(path: string): string {
+  return /tests\/([^/]+)\//.exec(path)?.[1] ?? "";
+}
+
+function chunks(paths: readonly string[], size: number): string[][] {
+  return Array.from({ length: Math.ceil(paths.length / size) }, (_, i) => paths.slice(i * size, (i + 1) * size));
 }
 
 async function main(): Promise<number> {
+  const options = Deno.args.filter((arg) => arg.startsWith("-"));
+  const files = testFiles(Deno.args.filter((arg) => !arg.startsWith("-")));
   const binary = await build({ ifChanged: true });
-  const jobs = Deno.env.get("DENO_JOBS") || (Deno.args.length > 0 ? undefined : JOBS);
-  const child = new Deno.Command(Deno.execPath(), {
-    args: testCommand(Deno.args),
-    cwd: ROOT,
-    // Coloured as if there were no pipe in between.
-    env: {
-      DROVER_TEST_BINARY: binary,
-      // An empty one would mean a single job.
-      ...(jobs ? { DENO_JOBS: jobs } : {}),
-      ...(Deno.stdout.isTerminal() ? { FORCE_COLOR: "1" } : {}),
-    },
-    stdin: "null",
-    stdout: "piped",
-  }).spawn();
-  let tail = "";
-  const text = new TextDecoder();
-  for await (const bytes of child.stdout) {
-    await writeAll(bytes);
-    tail = (tail + text.decode(bytes, { stream: true })).slice(-16_384);
+  const isReal = files.every((path) => path.startsWith(`${REAL}/`));
+  const directory = await testDirectory();
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    Deno.addSignalListener(signal, () => void removeTestDirectory(directory).finally(() => Deno.exit(1)));
   }
-  const { code } = await child.status;
-  const tally = readTally(tail);
-  if (!tally) console.error("The test run ended without a summary");
-  console.log(`${tally?.passed ?? 0} passed, ${tally?.failed ?? 1} failed`);
-  return tally ? code : code || 1;
-}
-
-async function writeAll(bytes: Uint8Array): Promise<void> {
-  for (let at = 0; at < bytes.length;) at += await Deno.stdout.write(bytes.subarray(at));
+  const { passed, failed } = await runTests({
+    groups: isReal ? chunks(files, 1) : groupsOf(files),
+    options,
+    jobs: Number(Deno.env.get("DENO_JOBS")) || (isReal ? REAL_JOBS : JOBS),
+    env: { DROVER_TEST_BINARY: binary, TMPDIR: directory },
+  });
+  const left = await removeTestDirectory(directory);
+  if (left.length > 0) console.log(`The tests left behind: ${left.join(", ")}`);
+  console.log(`${passed} passed, ${failed} failed`);
+  return failed === 0 && left.length === 0 ? 0 : 1;
 }
 
 if (import.meta.main) await runScript(main);

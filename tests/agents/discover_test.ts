@@ -8,6 +8,7 @@ import type { Env } from "../../lib/core/ports.ts";
 import { createClock } from "../../lib/host/clock.ts";
 import { createFiles } from "../../lib/host/files.ts";
 import { createProcesses } from "../../lib/host/process.ts";
+import { placeScript } from "../support/program_file.ts";
 
 const ports = { processes: createProcesses({ clock: createClock() }), files: createFiles() };
 const SELF = ["/opt/drover", "more"];
@@ -30,8 +31,7 @@ class Machine implements AsyncDisposable {
 
   async script(path: string, body: string, mode = 0o755): Promise<string> {
     const file = join(this.#root, path);
-    await Deno.writeTextFile(file, `#!/bin/sh\n${body}\n`);
-    await Deno.chmod(file, mode);
+    await placeScript(file, `#!/bin/sh\n${body}\n`, mode);
     return file;
   }
 

@@ -8,6 +8,7 @@ import { createClock } from "../../lib/host/clock.ts";
 import { createFiles } from "../../lib/host/files.ts";
 import { createProcesses } from "../../lib/host/process.ts";
 import { fingerprints } from "./program_layouts.ts";
+import { placeScript } from "../support/program_file.ts";
 
 const processes = createProcesses({ clock: createClock() });
 const files = createFiles();
@@ -16,7 +17,7 @@ const files = createFiles();
 async function cli(status = "exit 3") {
   const root = await Deno.realPath(await Deno.makeTempDir({ prefix: "drover-login-" }));
   const executable = join(root, "tool");
-  await Deno.writeTextFile(executable, `#!/bin/sh\necho asked >> ${root}/asked\n${status}\n`, { mode: 0o755 });
+  await placeScript(executable, `#!/bin/sh\necho asked >> ${root}/asked\n${status}\n`);
   return {
     root,
     asked: async () => (await Deno.readTextFile(join(root, "asked")).catch(() => "")).split("\n").length - 1,

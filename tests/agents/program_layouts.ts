@@ -5,6 +5,7 @@ import { type WhatRuns, whatRuns } from "../../lib/agents/what_runs.ts";
 import { type FileRole, ROLES, sightOf } from "../../lib/core/reload_sight.ts";
 import { createFiles } from "../../lib/host/files.ts";
 import { createFingerprints } from "../../lib/host/fingerprint.ts";
+import { placeScript } from "../support/program_file.ts";
 
 export const ELF = "\x7fELF";
 export const fingerprints = createFingerprints();
@@ -35,6 +36,7 @@ export class Machine implements AsyncDisposable {
       const isLink = text.startsWith("-> ");
       const target = inPlace && !isLink ? path : `${path}.new`;
       if (isLink) await Deno.symlink(text.slice(3), target);
+      else if (text.startsWith("#!") && target !== path) await placeScript(target, text);
       else await Deno.writeTextFile(target, text, { mode: /^#!|^\x7f/.test(text) ? 0o755 : 0o644 });
       if (target !== path) await Deno.rename(target, path);
     }

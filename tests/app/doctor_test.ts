@@ -19,6 +19,7 @@ import { tempDirectory } from "../host/temp_directory.ts";
 import { eventually } from "../support/drover.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { testHost } from "./test_host.ts";
+import { placeScript } from "../support/program_file.ts";
 
 const INSTANCE = "0123456789abcdef0123456789abcdef";
 const MINUTE = 60_000;
@@ -138,7 +139,7 @@ class World implements AsyncDisposable {
   }
 
   async agent(name: string, body: string): Promise<void> {
-    await Deno.writeTextFile(`${this.root}/bin/${name}`, `#!/bin/sh\n${body}\n`, { mode: 0o755 });
+    await placeScript(`${this.root}/bin/${name}`, `#!/bin/sh\n${body}\n`);
   }
 
   diagnose(): Promise<Diagnosis> {

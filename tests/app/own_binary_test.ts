@@ -3,6 +3,7 @@ import { assertEquals, assertStringIncludes, fail } from "@std/assert";
 import { watchOwnBinary } from "../../lib/app/own_binary.ts";
 import { tempDirectory } from "../host/temp_directory.ts";
 import { testHost } from "./test_host.ts";
+import { placeScript } from "../support/program_file.ts";
 
 const GOOD = `#!/bin/sh\necho '{"version":"2.0.0"}'\n`;
 
@@ -37,15 +38,13 @@ class World implements AsyncDisposable {
   static async create(): Promise<World> {
     const directory = await tempDirectory();
     for (const name of ["image", "drover"]) {
-      await Deno.writeTextFile(directory.at(name), "#!/bin/sh\nexit 0\n");
-      await Deno.chmod(directory.at(name), 0o755);
+      await placeScript(directory.at(name), "#!/bin/sh\nexit 0\n");
     }
     return new World(directory);
   }
 
   async put(text: string, mode = 0o755): Promise<void> {
-    await Deno.writeTextFile(this.at("next"), text);
-    await Deno.chmod(this.at("next"), mode);
+    await placeScript(this.at("next"), text, mode);
     await Deno.rename(this.at("next"), this.at("drover"));
   }
 

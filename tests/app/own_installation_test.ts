@@ -3,6 +3,7 @@ import { assertEquals } from "@std/assert";
 import { ownOwner } from "../../lib/app/own_installation.ts";
 import { tempDirectory } from "../host/temp_directory.ts";
 import { testHost } from "./test_host.ts";
+import { copyProgram } from "../support/program_file.ts";
 
 const NAME = "1.0.0-abcdefabcdef";
 
@@ -10,8 +11,7 @@ Deno.test("a release of ours is known by where it lies, through links, and after
   await using dir = await tempDirectory();
   const release = dir.at(`drover/releases/${NAME}`);
   await Deno.mkdir(release, { recursive: true });
-  await Deno.copyFile("/bin/sleep", `${release}/drover`);
-  await Deno.chmod(`${release}/drover`, 0o755);
+  await copyProgram("/bin/sleep", `${release}/drover`);
   await Deno.symlink(`releases/${NAME}`, dir.at("drover/current"));
   const { host } = testHost();
   const ownerAt = (image: string) => ownOwner({ ...host, system: { ...host.system, compiled: true, image } });

@@ -6,6 +6,7 @@ import { type Home, homeLayout } from "../../lib/core/home.ts";
 import { type FakeSystemd, fakeSystemd } from "../support/fake_systemd.ts";
 import { tempDirectory } from "../host/temp_directory.ts";
 import { type TestHost, testHost } from "./test_host.ts";
+import { copyProgram, placeScript } from "../support/program_file.ts";
 
 interface Place extends AsyncDisposable {
   readonly home: Home;
@@ -21,8 +22,7 @@ async function place(): Promise<Place> {
   for (const directory of [bin, user]) await Deno.mkdir(directory);
   const systemd = await fakeSystemd({ bin, user });
   const program = dir.at("drover-1.0");
-  await Deno.writeTextFile(program, "#!/bin/sh\nexec sleep 1000\n");
-  await Deno.chmod(program, 0o755);
+  await placeScript(program, "#!/bin/sh\nexec sleep 1000\n");
   return {
     home: homeLayout(dir.at("home")),
     systemd,
@@ -87,7 +87,7 @@ Deno.test("status tells an edited unit, and one for a drover that has moved", as
   assertEquals((await installService(host, at.home, { enable: true })).status, "updated");
   assertEquals(await outdated(), false);
   const moved = at.dir.at("drover-2.0");
-  await Deno.copyFile(at.dir.at("drover-1.0"), moved);
+  await copyProgram(at.dir.at("drover-1.0"), moved);
   assertEquals(await outdated(at.host({ selfCommand: [moved] }).host), true);
 });
 

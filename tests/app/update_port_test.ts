@@ -6,6 +6,7 @@ import { serverUpdates } from "../../lib/app/update_port.ts";
 import { mergeSettings } from "../../lib/core/config.ts";
 import type { Host, LaunchRequest } from "../../lib/core/ports.ts";
 import { UpdateWorld } from "./update_world.ts";
+import { placeScript } from "../support/program_file.ts";
 
 const never = new AbortController().signal;
 
@@ -60,7 +61,7 @@ Deno.test("an installation of Homebrew's is updated by Homebrew", async () => {
   await using world = await UpdateWorld.create("1.0.0");
   const bin = await Deno.makeTempDir({ prefix: "drover-brew-" });
   try {
-    await Deno.writeTextFile(join(bin, "brew"), `#!/bin/sh\necho "asked to $*"\n`, { mode: 0o755 });
+    await placeScript(join(bin, "brew"), `#!/bin/sh\necho "asked to $*"\n`);
     const host: Host = {
       ...world.host,
       files: { ...world.host.files, realPath: () => Promise.resolve("/opt/homebrew/Cellar/drover/1.0.0/bin/drover") },

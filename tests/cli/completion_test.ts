@@ -6,6 +6,7 @@ import { bashCompletion, zshCompletion } from "../../lib/cli/completion_posix.ts
 import { rowOf, SETTING_NAMES } from "../../lib/core/config.ts";
 import { loadCommands } from "../../lib/cli/verbs.ts";
 import { tempDirectory } from "../host/temp_directory.ts";
+import { placeScript } from "../support/program_file.ts";
 
 const COMMANDS = await loadCommands();
 const PLACES = completionPlaces(COMMANDS);
@@ -76,7 +77,7 @@ async function world(shell: Shell) {
     '[ "$1" = __complete ] || exit 1',
     `case $2 in tasks) printf '0a-1\\tfailed $(touch evil): "it"\\n0b-2\\tcompleted\\n' ;; agents) printf "\${profile:-demo}\\tagent\\n" ;; profiles) printf 'default\\t/h\\nwork\\t/h/profiles/work\\n' ;; esac`,
   ];
-  await Deno.writeTextFile(directory.at("bin/drover"), program.join("\n") + "\n", { mode: 0o755 });
+  await placeScript(directory.at("bin/drover"), program.join("\n") + "\n");
   await Deno.mkdir(directory.at("one dir"));
   await Deno.mkdir(directory.at("other"));
   await Deno.writeTextFile(directory.at("file"), "");

@@ -13,7 +13,7 @@ const WITHOUT_STORE = [
 ];
 
 /** What they see does not depend on the store, but for what a hostile text does to a statement. */
-const LONG_OVER_POSTGRES = ["access_test.ts", "fuzz_test.ts"];
+const LONG_OVER_POSTGRES = ["access_test.ts", "follow_test.ts", "fuzz_test.ts"];
 
 const bin = await findPostgres();
 if (bin === undefined) {

@@ -2,6 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { briefText } from "../../lib/daemon/brief.ts";
 import { tempDirectory } from "../host/temp_directory.ts";
+import { placeScript } from "../support/program_file.ts";
 
 const TOKEN = "mat_0123456789";
 
@@ -25,8 +26,7 @@ Deno.test({
       return Response.json({ ok: true });
     });
     await Deno.mkdir(dir.at("bin"));
-    await Deno.writeTextFile(dir.at("bin/curl"), `#!/bin/sh\necho "$@" >>'${dir.at("args")}'\nexec '${curl}' "$@"\n`);
-    await Deno.chmod(dir.at("bin/curl"), 0o755);
+    await placeScript(dir.at("bin/curl"), `#!/bin/sh\necho "$@" >>'${dir.at("args")}'\nexec '${curl}' "$@"\n`);
     const commands = briefText("", "with-token").split("\n").filter((line) => line.startsWith("      "));
     const { success, stderr } = await new Deno.Command("/bin/sh", {
       args: ["-ec", commands.join("\n")],

@@ -14,6 +14,7 @@ import { createRandom } from "../../lib/host/random.ts";
 import type { MessageView, TaskView } from "../../lib/wire/control.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { type KeptLog, keptLog } from "./kept_log.ts";
+import { placeScriptSync } from "../support/program_file.ts";
 
 /** What may stand between daemon and server. `real` carries the request out; without it the server hears nothing. */
 export type Fault = (real: () => Promise<Response>, route: string) => Promise<Response>;
@@ -86,8 +87,7 @@ export class FaultyWorld implements AsyncDisposable {
   /** A daemon that is starting, with an agent that does as the shell script says. Several in a row are lives of the same one. */
   daemon(script: string, runtime: Partial<Runtime> = {}): Daemon {
     const executable = join(this.root, "agent");
-    Deno.writeTextFileSync(executable, `#!/bin/sh\necho run >>'${this.root}/runs'\n${script}\n`);
-    Deno.chmodSync(executable, 0o755);
+    placeScriptSync(executable, `#!/bin/sh\necho run >>'${this.root}/runs'\n${script}\n`);
     const home = homeLayout(join(this.root, "home"));
     Deno.mkdirSync(home.root, { recursive: true, mode: 0o700 });
     const found: Runtime = {

@@ -3,6 +3,7 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { join } from "@std/path";
 import { eventually, TestHome } from "../support/drover.ts";
 import { compiledForm } from "../support/program.ts";
+import { placeScript } from "../support/program_file.ts";
 
 const BASH = ["/bin/bash", "/usr/bin/bash"].find((path) => {
   try {
@@ -22,8 +23,7 @@ async function managed(home: TestHome): Promise<string> {
   const directory = join(home.root, "managed");
   await Deno.mkdir(directory);
   for (const [name, body] of [["llm", LLM], ["helper", "echo helped"]] as const) {
-    await Deno.writeTextFile(join(directory, name), `#!/bin/sh\n${body}\n`);
-    await Deno.chmod(join(directory, name), 0o755);
+    await placeScript(join(directory, name), `#!/bin/sh\n${body}\n`);
   }
   const rc = `echo "Welcome!"\nexport PATH="$PATH:${directory}"\n`;
   await Deno.writeTextFile(join(home.root, "user", ".bash_profile"), rc);

@@ -3,9 +3,11 @@ import { assertEquals, assertStringIncludes } from "@std/assert";
 import { join } from "@std/path";
 import { eventually, TestHome } from "../support/drover.ts";
 import { compiledForm } from "../support/program.ts";
+import { placeScript } from "../support/program_file.ts";
 
 const PATIENCE_MS = 45_000;
-const SOON = { DROVER_RELOAD_INTERVAL: "200ms" };
+/** drover itself is another test's: to read it takes longer than all else. */
+const SOON = { DROVER_RELOAD_INTERVAL: "200ms", DROVER_RELOAD_SELF: "off" };
 
 /** Answers with its version, once `go` is there. */
 function script(version: string, go = "/"): string {
@@ -18,8 +20,7 @@ echo "answered by ${version}"`;
 /** Puts it in place at once, as installers do. */
 async function replace(home: TestHome, body: string): Promise<void> {
   const path = join(home.bin, "llm");
-  await Deno.writeTextFile(`${path}.new`, `#!/bin/sh\n${body}\n`);
-  await Deno.chmod(`${path}.new`, 0o755);
+  await placeScript(`${path}.new`, `#!/bin/sh\n${body}\n`);
   await Deno.rename(`${path}.new`, path);
 }
 

@@ -65,7 +65,7 @@ Deno.test({
     await using released = await Released.create("1.0.0", [FAULTY_POLICY]);
     const agent = new CountingAgent(released.home);
     await agent.install("1.0.0");
-    const env = { DROVER_UPDATE_INTERVAL: "1s", DROVER_RELOAD_INTERVAL: "200ms" };
+    const env = { DROVER_UPDATE_INTERVAL: "1s", DROVER_RELOAD_INTERVAL: "1s" };
     const first = await released.json(["bootstrap"], { env });
     assertEquals([first.value.daemon.status, first.value.installation.owner], ["started", "drover"]);
     const again = await released.json(["bootstrap"], { env });

@@ -4,6 +4,7 @@ import { HostError } from "../../lib/core/ports.ts";
 import { createInspector } from "../../lib/host/inspector.ts";
 import { eventually } from "../support/drover.ts";
 import { tempDirectory } from "./temp_directory.ts";
+import { copyProgram } from "../support/program_file.ts";
 
 const inspector = createInspector();
 
@@ -26,7 +27,7 @@ Deno.test({
     await holder.stdin.close();
     await holder.status;
     assertEquals(await inspector.openedBy(dir.at("lock")), []);
-    await Deno.copyFile("/bin/sh", dir.at("program"));
+    await copyProgram("/bin/sh", dir.at("program"));
     const running = new Deno.Command(dir.at("program"), { args: ["-c", "read -r _"], stdin: "piped" }).spawn();
     await eventually(async () => (await inspector.openedBy(dir.at("program"))).length > 0, "it runs from it");
     assertEquals(await inspector.openedBy(dir.at("program")), [running.pid]);

@@ -14,6 +14,7 @@ import { tryRestartLock } from "../../lib/lifecycle/restart_lock.ts";
 import { testHost } from "../app/test_host.ts";
 import { tempDirectory } from "../host/temp_directory.ts";
 import { eventually } from "../support/drover.ts";
+import { placeScript } from "../support/program_file.ts";
 
 const locks = createLocks(createClock());
 {
@@ -24,8 +25,7 @@ const locks = createLocks(createClock());
 
 async function world(dir: { at(name: string): string }, script: string) {
   const program = dir.at("program");
-  await Deno.writeTextFile(program, `#!/bin/sh\n${script}\n`);
-  await Deno.chmod(program, 0o755);
+  await placeScript(program, `#!/bin/sh\n${script}\n`);
   const { host: base } = testHost({ env: { PATH: "/usr/bin:/bin", AT: dir.at("") }, selfCommand: [program] });
   const clock = createClock();
   const launcher = createLauncher(createIdentity().identityOf);

@@ -3,9 +3,10 @@ import { assertEquals } from "@std/assert";
 import { join } from "@std/path";
 import { capture } from "../../scripts/command.ts";
 import { ROOT } from "../../scripts/project.ts";
+import { placeScript } from "../support/program_file.ts";
 
 async function writeProgram(path: string, says: string): Promise<void> {
-  await Deno.writeTextFile(path, `#!/bin/sh\necho '${says}'\n`, { mode: 0o755 });
+  await placeScript(path, `#!/bin/sh\necho '${says}'\n`);
 }
 
 Deno.test("dev_deno.sh takes the deno on PATH from 2.9.6 on and below 3, else the pinned one", async () => {

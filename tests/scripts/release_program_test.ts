@@ -15,6 +15,7 @@ import { capture } from "../../scripts/command.ts";
 import { ROOT, sha256OfFile } from "../../scripts/project.ts";
 import { newKey, type SigningKey } from "../../scripts/release_signing.ts";
 import { isLong } from "../support/length.ts";
+import { placeScript } from "../support/program_file.ts";
 
 const TARGET = targetOfTriple(Deno.build.target);
 const BASE = "http://127.0.0.1:9";
@@ -155,7 +156,7 @@ Deno.test("publish() replaces a draft, and never touches what is published", asy
   try {
     const log = join(folder, "log");
     const gh = `#!/bin/sh\necho "$@" >>"${log}"\n[ "$2" != view ] || { [ -n "$SEEN" ] || exit 1; echo "$SEEN"; }\n`;
-    await Deno.writeTextFile(join(folder, "gh"), gh, { mode: 0o755 });
+    await placeScript(join(folder, "gh"), gh);
     const module = JSON.stringify(new URL("../../scripts/release_publish.ts", import.meta.url).href);
     const release = { folder: "/x", files: [{ name: "VERSION", size: 6, sha256: "" }], manifest: { version: "1.2.3" } };
     const program = `import { publish } from ${module}; await publish(${JSON.stringify(release)});`;

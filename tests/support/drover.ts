@@ -3,6 +3,7 @@ import { assertEquals, fail } from "@std/assert";
 import { join } from "@std/path";
 import { createNetwork } from "../../lib/host/network.ts";
 import type { ProgramForm } from "./program.ts";
+import { placeScript } from "./program_file.ts";
 
 export interface CommandOutcome {
   readonly code: number;
@@ -120,9 +121,7 @@ export class TestHome implements AsyncDisposable {
 
   /** An executable shell script on PATH. */
   async script(name: string, body: string): Promise<void> {
-    const path = join(this.bin, name);
-    await Deno.writeTextFile(path, `#!/bin/sh\n${body}\n`);
-    await Deno.chmod(path, 0o755);
+    await placeScript(join(this.bin, name), `#!/bin/sh\n${body}\n`);
   }
 
   /** What the log says, for failures. */
@@ -271,8 +270,8 @@ async function collect(stream: ReadableStream<Uint8Array>, add: (text: string) =
 }
 
 /**
- * Waits for a condition by looking again and again, with a deadline: every few milliseconds, and where a look starts a
- * process, with twice its time in between, or the looks would take the very time that what they wait for needs.
+ * Waits for a condition by looking again and again, with a deadline: every few milliseconds, and where a look takes longer,
+ * with ten times its time in between, or the looks would take the very time that what they wait for needs.
  */
 export async function eventually(
   condition: () => boolean | Promise<boolean>,
@@ -284,7 +283,7 @@ export async function eventually(
     const from = performance.now();
     if (await condition()) return;
     if (Date.now() > deadline) fail(`Not within ${timeoutMs} ms: ${what}`);
-    const pauseMs = Math.min(Math.max(15, 2 * (performance.now() - from)), 500);
+    const pauseMs = Math.min(Math.max(15, 10 * (performance.now() - from)), 500);
     await new Promise((resolve) => setTimeout(resolve, pauseMs));
   }
 }

@@ -1,5 +1,6 @@
 /** A `systemctl`, a `systemd-run` and a `loginctl` for tests: shell scripts that keep their state in HOME, note each call, and really run the unit. */
 import { join } from "@std/path";
+import { placeScript } from "./program_file.ts";
 
 /**
  * Reads the unit as a shell reads words, which for what drover writes is the same once percent signs and dollars are
@@ -88,8 +89,7 @@ export interface FakeSystemd {
 /** `bin` is on PATH, `user` is HOME. */
 export async function fakeSystemd({ bin, user }: { bin: string; user: string }): Promise<FakeSystemd> {
   for (const [name, body] of Object.entries(PROGRAMS)) {
-    await Deno.writeTextFile(join(bin, name), `#!/bin/sh\n${body}`);
-    await Deno.chmod(join(bin, name), 0o755);
+    await placeScript(join(bin, name), `#!/bin/sh\n${body}`);
   }
   const state = join(user, "fake-systemd");
   await Deno.mkdir(state, { recursive: true });

@@ -2,6 +2,7 @@
 import { join } from "@std/path";
 import { type CommandOptions, TestHome } from "./drover.ts";
 import { programForms } from "./program.ts";
+import { copyProgram, placeScript } from "./program_file.ts";
 
 /** ELF leaves the last byte of its identification unused: another one there is another file that runs the same. */
 const UNUSED_BYTE = 15;
@@ -35,18 +36,14 @@ export class Installed implements AsyncDisposable {
   async put(path: string = this.path): Promise<void> {
     const [executable] = programForms().find(({ kind }) => kind === "compiled")!.argv;
     const fresh = this.at(`.new-${++this.#made}`);
-    await Deno.copyFile(executable, fresh);
-    using file = await Deno.open(fresh, { write: true });
-    await file.seek(UNUSED_BYTE, Deno.SeekMode.Start);
-    await file.write(Uint8Array.of(this.#made));
+    await copyProgram(executable, fresh, { at: UNUSED_BYTE, byte: this.#made });
     await Deno.rename(fresh, path);
   }
 
   /** Something else there: a shell script. */
   async putScript(body: string, { mode = 0o755 }: { mode?: number } = {}): Promise<void> {
     const fresh = this.at(`.new-${++this.#made}`);
-    await Deno.writeTextFile(fresh, `#!/bin/sh\n${body}\n`);
-    await Deno.chmod(fresh, mode);
+    await placeScript(fresh, `#!/bin/sh\n${body}\n`, mode);
     await Deno.rename(fresh, this.path);
   }
 

@@ -5,6 +5,7 @@ import { installerWith } from "../../scripts/release_texts.ts";
 import { ROOT } from "../../scripts/project.ts";
 import { addRelease, type MadeRelease, makeTestKey, type ReleaseOptions, type TestKey } from "./release_files.ts";
 import { ReleaseServer } from "./release_server.ts";
+import { placeScript } from "./program_file.ts";
 
 export interface InstallerRun {
   readonly code: number;
@@ -130,7 +131,7 @@ export class Installer implements AsyncDisposable {
   /** A program of the name in a directory, to be the first of a PATH. */
   async putTool(directory: string, name: string, script: string): Promise<void> {
     await Deno.mkdir(directory, { recursive: true });
-    await Deno.writeTextFile(join(directory, name), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+    await placeScript(join(directory, name), `#!/bin/sh\n${script}\n`);
   }
 
   /** Every path below the home, sorted; directories end in a slash, links say where they lead. */

@@ -3,6 +3,7 @@ import { join } from "@std/path";
 import { formatInstallRecord, releaseName } from "../../lib/core/installation.ts";
 import { type CommandOptions, TestHome } from "./drover.ts";
 import { programForms } from "./program.ts";
+import { placeProgram } from "./program_file.ts";
 import { addRelease, archiveOfWhole, type MadeRelease, makeTestKey, sha256Of, type TestKey } from "./release_files.ts";
 import { ReleaseServer } from "./release_server.ts";
 
@@ -154,16 +155,4 @@ export class Released implements AsyncDisposable {
     await this.server[Symbol.asyncDispose]();
     await Deno.remove(this.#directory, { recursive: true });
   }
-}
-
-/**
- * By a process of its own: a fork elsewhere in this one would hold the file open for writing, and the system starts no such
- * file.
- */
-async function placeProgram(path: string, program: Uint8Array<ArrayBuffer>): Promise<void> {
-  const written = `${path}.written`;
-  Deno.writeFileSync(written, program, { mode: 0o755 });
-  const { success } = await new Deno.Command("cp", { args: ["-p", written, path] }).output();
-  if (!success) throw new Error(`Cannot place ${path}`);
-  await Deno.remove(written);
 }
