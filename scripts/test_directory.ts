@@ -18,9 +18,9 @@ export async function testDirectory(): Promise<string> {
 }
 
 /** Removes it, and tells the names of what was still there. */
-export async function removeTestDirectory(path: string): Promise<readonly string[]> {
+export async function removeTestDirectory(path: string, patienceMs = PATIENCE_MS): Promise<readonly string[]> {
   const left = () => [...Deno.readDirSync(path)].map(({ name }) => name).sort();
-  for (const until = Date.now() + PATIENCE_MS; left().length > 0 && Date.now() < until;) {
+  for (const until = Date.now() + patienceMs; left().length > 0 && Date.now() < until;) {
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
   const names = left();
