@@ -1,6 +1,6 @@
 /** To which agent work goes: the one that is meant, and of several machines that have it the one with the least to do. */
 import { LEASE } from "../core/lease.ts";
-import type { Deps } from "./deps.ts";
+import type { Deps, Shared } from "./deps.ts";
 import { isActive } from "./sql.ts";
 
 export interface AgentChoice {
@@ -29,6 +29,11 @@ const NAMES = `SELECT DISTINCT a.name AS name ${FROM} ORDER BY name LIMIT 50`;
 
 export function agentById(deps: Deps, id: string): Promise<AgentChoice | undefined> {
   return deps.store.get<AgentChoice>(BY_ID, { id, workspace: deps.workspaceId });
+}
+
+/** Until the end of the transaction nobody moves it, takes its runtime away or claims for it. */
+export async function holdAgent({ store }: Shared, id: string): Promise<void> {
+  await store.get("SELECT id FROM agents WHERE id = :id FOR NO KEY UPDATE", { id });
 }
 
 /** Without a name the first that is online, or simply the first. `undefined` where there is none, or none of the name. */

@@ -2,6 +2,7 @@
 import type { ChangeAgent, CreateAgent } from "../wire/issue_calls.ts";
 import type { Routes } from "./access.ts";
 import { ChangeAgent as ChangeAgentBody, CreateAgent as CreateAgentBody } from "../wire/issue_calls.ts";
+import { holdAgent } from "./agent_choice.ts";
 import { type Deps, inTransaction } from "./deps.ts";
 import { Refusal, RUNTIME_GONE } from "./refusal.ts";
 import { readBody } from "./request_body.ts";
@@ -82,7 +83,7 @@ function createAgent(deps: Deps, wanted: CreateAgent): Promise<Record<string, un
 function changeAgent(deps: Deps, id: string, changes: ChangeAgent): Promise<Record<string, unknown>> {
   return inTransaction(deps, async (deps) => {
     // As a claim does it, so that none is between our look and our change.
-    await deps.store.get("SELECT id FROM agents WHERE id = :id FOR NO KEY UPDATE", { id });
+    await holdAgent(deps, id);
     const agent = await agentRow(deps, id);
     const name = changes.name ?? agent.name;
     const asked = changes.runtime_id === undefined ? undefined : canonicalUuid(changes.runtime_id);

@@ -1,5 +1,6 @@
 /** What daemons ask before they remove a work directory: is its task over, is its thread still known (wire protocol 1.27 to 1.31). */
 import * as z from "zod/mini";
+import { listOf } from "../wire/payloads.ts";
 import type { Routes } from "./access.ts";
 import type { Deps } from "./deps.ts";
 import { Refusal } from "./refusal.ts";
@@ -8,13 +9,13 @@ import { canonicalUuid } from "./uuid.ts";
 
 const MAX_IDS = 500;
 const MAX_BYTES = 64 * 1024;
-const Batch = z.lazy(() => z.object({ issue_ids: z.array(z.string()).check(z.maxLength(MAX_IDS)) }));
+const Batch = z.lazy(() => z.object({ issue_ids: listOf(z.string(), { max: MAX_IDS }) }));
 
 const TASK = "SELECT status, completed_at FROM tasks WHERE id = :id";
 const THREAD = `
-SELECT t.status AS status, t.created_at AS created_at, max(coalesce(k.completed_at, k.created_at)) AS used_at
+SELECT t.status AS status, t.updated_at AS updated_at, max(coalesce(k.completed_at, k.created_at)) AS used_at
 FROM threads t LEFT JOIN tasks k ON k.thread_id = t.id
-WHERE t.id = :id AND t.workspace_id = :workspace GROUP BY t.id, t.status, t.created_at`;
+WHERE t.id = :id AND t.workspace_id = :workspace GROUP BY t.id, t.status, t.updated_at`;
 
 export function addGcRoutes(routes: Routes): void {
   routes.inWorkspace("POST", "/api/daemon/workspaces/:wid/issues/gc-check", async (c, { deps }) => {
@@ -39,11 +40,13 @@ export function addGcRoutes(routes: Routes): void {
 async function issueOf(deps: Deps, text: string): Promise<{ status: string; updated_at: string | null } | undefined> {
   const id = canonicalUuid(text);
   const thread = id &&
-    await deps.store.get<{ status: string; created_at: number; used_at: number | null }>(THREAD, {
+    await deps.store.get<{ status: string; updated_at: number; used_at: number | null }>(THREAD, {
       id,
       workspace: deps.workspaceId,
     });
-  return thread ? { status: thread.status, updated_at: timeOf(thread.used_at ?? thread.created_at) } : undefined;
+  return thread
+    ? { status: thread.status, updated_at: timeOf(Math.max(thread.updated_at, thread.used_at ?? 0)) }
+    : undefined;
 }
 
 function timeOf(ms: number | null): string | null {

@@ -1,4 +1,5 @@
 /** The tasks that an issue makes: one when it is given to an agent, and one for what is said to that agent later (wire protocol 3.2). */
+import { holdAgent } from "./agent_choice.ts";
 import { addComment, type Author } from "./comments.ts";
 import { type Deps, inTransaction, type Shared } from "./deps.ts";
 import { isOpen } from "./sql.ts";
@@ -36,7 +37,7 @@ const GROW = `
 UPDATE tasks SET prompt = prompt || CAST(:more AS TEXT)
 WHERE id = :id AND (status = 'queued' OR status = 'deferred') RETURNING id`;
 
-/** What an agent is to do with an issue that it is given; no second one while the first waits. */
+/** What an agent, which is held, is to do with an issue that it is given; no second one while the first waits. */
 export async function assignTask(deps: Deps, issue: IssueRow): Promise<void> {
   await addTask(deps, issue, { kind: "direct", prompt: promptOf(issue), orLater: false });
 }
@@ -54,6 +55,8 @@ export function commentOn(
   return inTransaction(deps, async (deps) => {
     const comment = await addComment(deps, { issue: issue.id, author, content });
     if (author.type !== "member" || issue.agent_id === null) return comment;
+    // Before any of its tasks, as a claim does it, so that the two do not wait for each other.
+    await holdAgent(deps, issue.agent_id);
     const task = await mergedInto(deps, issue, content) ??
       await addTask(deps, issue, { kind: "comment", prompt: `${issue.title}\n\n${content}`, orLater: true });
     if (task !== undefined) {
@@ -72,8 +75,9 @@ async function mergedInto(deps: Deps, issue: IssueRow, content: string): Promise
 }
 
 /**
- * Its id; `undefined` where the agent has no runtime, or where one waits already. `orLater`: where one was claimed a moment
- * ago and knows nothing of this it is made all the same, and gets into the queue when that one has started.
+ * Its id; `undefined` where the agent has no runtime, or where one waits already. The agent is held, or it could be moved
+ * while this arrives where it was. `orLater`: where one was claimed a moment ago and knows nothing of this it is made all
+ * the same, and gets into the queue when that one has started.
  */
 async function addTask(
   deps: Deps,

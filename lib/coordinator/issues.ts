@@ -1,6 +1,6 @@
 /** Issues: what a team wants done, said in a title and a description, and discussed in comments. */
 import { type ChangeIssue, type CreateIssue, PRIORITIES } from "../wire/issue_calls.ts";
-import { agentById, chooseAgent } from "./agent_choice.ts";
+import { agentById, chooseAgent, holdAgent } from "./agent_choice.ts";
 import type { Caller } from "./caller.ts";
 import type { Author } from "./comments.ts";
 import { type Deps, inTransaction, type Shared } from "./deps.ts";
@@ -83,6 +83,8 @@ export function createIssue(deps: Deps, wanted: CreateIssue): Promise<IssueRecor
 /** A new agent gets a task; what is called off is stopped. Throws `Refusal`. */
 export function changeIssue(deps: Deps, id: string, changes: ChangeIssue): Promise<IssueRecord> {
   return inTransaction(deps, async (deps) => {
+    // All of it is written back: nobody may change another part of it in between.
+    await deps.store.get("SELECT id FROM threads WHERE id = :id FOR NO KEY UPDATE", { id });
     const before = await issueOf(deps, id);
     const agent = await agentOf(deps, changes);
     await deps.store.run(CHANGE, {
@@ -106,7 +108,10 @@ export function assigns({ agent, agent_id, assignee_id }: ChangeIssue): boolean 
   return agent !== undefined || agent_id !== undefined || assignee_id !== undefined;
 }
 
-/** The agent's id, null for nobody, `undefined` where nothing is said of it. Throws `Refusal` for one that is not here. */
+/**
+ * The agent's id, null for nobody, `undefined` where nothing is said of it. It is held, so that its task arrives where it
+ * is. Throws `Refusal` for one that is not here.
+ */
 async function agentOf(deps: Deps, wanted: ChangeIssue): Promise<string | null | undefined> {
   const { agent: name, assignee_type: type } = wanted;
   const id = wanted.agent_id !== undefined ? wanted.agent_id : wanted.assignee_id;
@@ -118,6 +123,7 @@ async function agentOf(deps: Deps, wanted: ChangeIssue): Promise<string | null |
     ? await agentById(deps, canonicalUuid(id ?? "") ?? "")
     : await chooseAgent(deps, name);
   if (!found) throw new Refusal(404, "agent not found");
+  await holdAgent(deps, found.agentId);
   return found.agentId;
 }
 

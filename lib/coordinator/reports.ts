@@ -1,5 +1,6 @@
 /** What a daemon tells about a run besides its moves: messages, usage, the session, progress, and the end of a cancelled one. */
 import type * as z from "zod/mini";
+import { redactText, redactValue } from "../core/redact.ts";
 import type { CancelAckRequest, WireMessage, WireUsage } from "../wire/payloads.ts";
 import { inTransaction, type Shared } from "./deps.ts";
 import { mayHappen } from "./sql.ts";
@@ -33,7 +34,10 @@ UPDATE tasks SET branch_name = coalesce(branch_name, :branch), durable_work_dir 
   error = coalesce(error, :error), failure_reason = coalesce(failure_reason, :reason)
 WHERE id = :id AND ${mayHappen("cancel-ack")}`;
 
-/** All of the batch or none, in any state of the task: the last words of a cancelled run come after its end. */
+/**
+ * All of the batch or none, in any state of the task: the last words of a cancelled run come after its end. Without the
+ * secrets in them: drover's own daemon has taken them out, others rely on us.
+ */
 export async function addMessages(
   deps: Shared,
   taskId: string,
@@ -46,9 +50,9 @@ export async function addMessages(
         seq: message.seq,
         type: message.type,
         tool: message.tool || null,
-        content: message.content || null,
-        input: message.input ? JSON.stringify(message.input) : null,
-        output: message.output || null,
+        content: redactText(message.content) || null,
+        input: message.input ? JSON.stringify(redactValue(message.input)) : null,
+        output: redactText(message.output) || null,
         call: message.call_id || null,
         now: deps.clock.now(),
       });
@@ -98,7 +102,7 @@ export async function acknowledgeCancel(
     id: taskId,
     branch: ack.branch_name || null,
     durable: ack.durable_work_dir || null,
-    error: ack.error_message || null,
+    error: redactText(ack.error_message) || null,
     reason: ack.failure_reason || null,
   });
 }

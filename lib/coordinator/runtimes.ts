@@ -180,6 +180,10 @@ export function removeRuntime(deps: Deps, runtimeId: string): Promise<void> {
       id: runtimeId,
       now: deps.clock.now(),
     });
+    // As a claim does it: what is being queued for them is there by now, or will not find this runtime any more.
+    await store.all("SELECT id FROM agents WHERE runtime_id = :id ORDER BY own DESC, id FOR NO KEY UPDATE", {
+      id: runtimeId,
+    });
     const open = `SELECT id FROM tasks WHERE runtime_id = :id AND ${isOpen()}`;
     for (const { id } of await store.all<{ id: string }>(open, { id: runtimeId })) await cancelTask(deps, id);
     await store.run("DELETE FROM requests WHERE runtime_id = :id", { id: runtimeId });

@@ -1,6 +1,6 @@
 /** Accepting a task from a user: which agent, which thread, and the one pending place they have together. */
 import type { CreateTask } from "../wire/control.ts";
-import { agentNames, chooseAgent } from "./agent_choice.ts";
+import { agentById, type AgentChoice, agentNames, chooseAgent, holdAgent } from "./agent_choice.ts";
 import { type Deps, inTransaction } from "./deps.ts";
 import type { TaskRecord } from "./records.ts";
 import { isPending } from "./sql.ts";
@@ -25,11 +25,6 @@ ON CONFLICT DO NOTHING`;
 const PENDING_IN_THREAD = `
 SELECT id FROM tasks WHERE thread_id = :thread AND agent_id = :agent AND ${isPending()}`;
 
-interface Target {
-  readonly agentId: string;
-  readonly runtimeId: string;
-}
-
 /** Queues the task; its id. `resumed` is the task that `request.resume` named. Throws `UserRefusal`. */
 export async function submitTask(
   deps: Deps,
@@ -39,6 +34,7 @@ export async function submitTask(
   checkRequest(request);
   return await inTransaction(deps, async (deps) => {
     const { store } = deps;
+    if (context.resumed) await refuseIssue(deps, context.resumed);
     const now = deps.clock.now();
     const target = await targetOf(deps, request.agent, context.resumed);
     const workspace = deps.workspaceId;
@@ -101,10 +97,30 @@ function checkRequest(request: CreateTask): void {
   }
 }
 
-/** The one that was named; else the one that worked before; else the first. Throws `UserRefusal`. */
-async function targetOf(deps: Deps, name: string | undefined, resumed: TaskRecord | undefined): Promise<Target> {
-  if (name === undefined && resumed) return { agentId: resumed.agent_id, runtimeId: resumed.runtime_id };
-  const agent = await chooseAgent(deps, name);
+/** Who claims a task of an issue is given the issue and its comments: the prompt and the permission would be lost. */
+async function refuseIssue(deps: Deps, { thread_id: thread }: TaskRecord): Promise<void> {
+  const sql = "SELECT number FROM threads WHERE id = :thread";
+  const issue = await deps.store.get<{ number: number | null }>(sql, { thread });
+  if (issue?.number == null) return;
+  throw new UserRefusal(
+    "invalid_request",
+    `Submitting a task failed: the task to go on from belongs to an issue (${thread}), whose agent is told by comments`,
+    `Comment on the issue instead: POST /api/issues/${thread}/comments {"content": "…"}`,
+  );
+}
+
+/**
+ * The one that was named; else the one that worked before, wherever it is now, or another of its name where its runtime
+ * is gone; else the first. It is held. Throws `UserRefusal`.
+ */
+async function targetOf(deps: Deps, named: string | undefined, resumed: TaskRecord | undefined): Promise<AgentChoice> {
+  const before = named === undefined ? resumed : undefined;
+  const same = before && await agentById(deps, before.agent_id);
+  const name = before && !same ? await nameOf(deps, before.agent_id) : named;
+  const chosen = same ?? await chooseAgent(deps, name);
+  if (chosen) await holdAgent(deps, chosen.agentId);
+  // Again, as it may have been moved just before.
+  const agent = chosen && await agentById(deps, chosen.agentId);
   if (agent) return agent;
   const names = await agentNames(deps);
   if (names.length === 0) {
@@ -118,6 +134,10 @@ async function targetOf(deps: Deps, name: string | undefined, resumed: TaskRecor
     "agent_unknown",
     `Submitting a task failed: there is no agent "${name}"; there are: ${names.join(", ")}`,
   );
+}
+
+async function nameOf({ store }: Deps, agent: string): Promise<string | undefined> {
+  return (await store.get<{ name: string }>("SELECT name FROM agents WHERE id = :agent", { agent }))?.name;
 }
 
 function titleOf(prompt: string): string {

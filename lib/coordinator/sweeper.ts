@@ -66,10 +66,14 @@ WHERE t.status = 'deferred' AND t.retry_reason = 'runtime_offline' AND t.created
 
 const MARK_OFFLINE = "UPDATE runtimes SET status = 'offline' WHERE status = 'online' AND last_seen_at < :stale";
 
-/** Agents go with their runtime. One with a task, even an ended one, stays until retention has taken the task. */
+/**
+ * A runtime's own agent goes with it. One with a task, even an ended one, stays until retention has taken the task, and
+ * one with an agent that somebody made until that has been moved.
+ */
 const FORGET_RUNTIMES = `
 DELETE FROM runtimes WHERE status = 'offline' AND last_seen_at < :forgotten
-  AND NOT EXISTS (SELECT 1 FROM tasks WHERE tasks.runtime_id = runtimes.id)`;
+  AND NOT EXISTS (SELECT 1 FROM tasks WHERE tasks.runtime_id = runtimes.id)
+  AND NOT EXISTS (SELECT 1 FROM agents WHERE agents.runtime_id = runtimes.id AND agents.own = 0)`;
 
 const SWEPT_KEY = "swept_at";
 

@@ -1,6 +1,7 @@
 /** The moves of a task that its daemon or user asks for: start, complete, fail, cancel and what a failure leads to. */
 import { decideRetry, isResumeUnsafe } from "../core/failure.ts";
 import { LEASE } from "../core/lease.ts";
+import { redactText } from "../core/redact.ts";
 import type { TaskEvent } from "../core/task_state.ts";
 import type { CompleteRequest, FailRequest } from "../wire/payloads.ts";
 import { tellFailure, tellOutput } from "./comments.ts";
@@ -102,10 +103,11 @@ export function waitForDirectory(deps: Shared, wait: { id: string; reason: strin
 
 export function completeTask(deps: Shared, id: string, { request }: { request: CompleteRequest }): Promise<Moved> {
   return inTransaction(deps, async (deps) => {
+    const output = redactText(request.output);
     const moved = await move(deps, COMPLETE, {
       id,
       now: deps.clock.now(),
-      output: request.output,
+      output,
       session: request.session_rollout_missing ? null : request.session_id || null,
       workDir: request.work_dir || null,
       branch: request.branch_name || null,
@@ -115,7 +117,7 @@ export function completeTask(deps: Shared, id: string, { request }: { request: C
     });
     if (moved.kind === "moved") {
       await dropTaskTokens(deps, id);
-      await tellOutput(deps, id, request.output);
+      await tellOutput(deps, id, output);
       ended(deps, moved.task);
     }
     return moved;
@@ -150,10 +152,11 @@ export interface Failure {
 export function failTask(deps: Shared, failure: Failure): Promise<Moved & { readonly retried?: boolean }> {
   return inTransaction(deps, async (deps) => {
     const { report } = failure;
+    const error = redactText(failure.error);
     const moved = await move(deps, FAIL[failure.event], {
       id: failure.id,
       now: deps.clock.now(),
-      error: failure.error,
+      error,
       reason: failure.reason,
       sessionMissing: report?.session_rollout_missing ? 1 : 0,
       session: report?.session_id || null,
@@ -166,7 +169,7 @@ export function failTask(deps: Shared, failure: Failure): Promise<Moved & { read
     // Where nobody reported, the agent may be at work unheard.
     if (failure.event === "fail" && report) await dropTaskTokens(deps, failure.id);
     const retried = await retry(deps, moved.task);
-    if (!retried) await tellFailure(deps, moved.task.id, failure.error);
+    if (!retried) await tellFailure(deps, moved.task.id, error);
     if (!retried && !report) await deps.store.run(GIVE_BACK, { id: moved.task.thread_id, now: deps.clock.now() });
     ended(deps, moved.task);
     return { ...moved, retried };

@@ -30,10 +30,12 @@ export const LEASE = {
 
 /**
  * Since when a coordinator hears its daemons, asked at each of its rounds. A round that comes late
- * means that it was not there itself (the machine slept): what it missed says nothing about the daemons.
+ * means that it was not there itself (the machine slept): what it missed says nothing about the daemons. One before the
+ * last means that the clock was set back, and a time that lies ahead would hold up all judging until it is reached.
  */
 export function listeningSince(since: number, round: { readonly lastAt: number; readonly now: number }): number {
-  return round.now - round.lastAt > LEASE.staleRuntimeMs ? round.now : since;
+  const passed = round.now - round.lastAt;
+  return passed < 0 || passed > LEASE.staleRuntimeMs ? round.now : since;
 }
 
 /** Whether a coordinator that has been listening since then may hold silence against a daemon. */

@@ -47,7 +47,7 @@ const SECRET_KEY = new RegExp(`^${SECRET_NAME}$`);
 
 /** One cheap look that lets ordinary text pass: every pattern above needs one of these. */
 const SUSPICIOUS =
-  /PRIVATE KEY|A[KS]IA|gh[pousr]_|github_pat_|glpat-|xox|AIza|[rs]k_|sk-|m(?:at|ul|dt|cn)_|eyJ|bearer|:\/\/[^\s@]{1,600}@|SECRET|TOKEN|PASSW|KEY/i;
+  /PRIVATE KEY|A[KS]IA|gh[pousr]_|github_pat_|glpat-|xox|AIza|[rs]k_|sk-|m(?:at|ul|dt|cn)_|eyJ|bearer|:\/\/[^\s/@]{1,600}@|SECRET|TOKEN|PASSW|KEY/i;
 
 export function redactText(text: string): string {
   if (!SUSPICIOUS.test(text)) return text;

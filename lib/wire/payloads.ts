@@ -10,6 +10,11 @@ export { ClaimedTask, DirectoryPayload, RepoPayload, type Skill, SkillPayload, t
 const text = z.catch(z.string(), "");
 const flag = z.catch(z.boolean(), false);
 const count = z.catch(z.int(), 0);
+const word = z.catch(z.optional(z.string()), undefined);
+/** All or none of them: what cannot be read is refused, so that nothing is lost unsaid. Null as in `claimedTasks`. */
+export function listOf<T extends z.ZodMiniType>(item: T, { max = Infinity } = {}) {
+  return z.pipe(z.nullish(z.array(item).check(z.maxLength(max))), z.transform((list) => list ?? []));
+}
 
 export const RegisterRequest = z.lazy(() =>
   z.object({
@@ -21,7 +26,7 @@ export const RegisterRequest = z.lazy(() =>
     legacy_daemon_ids: z.catch(z.array(z.string()), []),
     runtimes: z.catch(
       z.array(
-        z.object({ type: text, name: text, version: text, status: text, profile_id: z.optional(z.string()) }),
+        z.object({ type: text, name: text, version: text, status: text, profile_id: word }),
       ),
       [],
     ),
@@ -63,9 +68,9 @@ export const ClaimRequest = z.lazy(() =>
   z.object({
     daemon_id: text,
     runtime_ids: z.catch(z.array(z.string()), []),
-    max_tasks: z.int(),
+    max_tasks: z.pipe(z.nullish(z.int()), z.transform((count) => count ?? 0)),
     /** drover's own: only tasks submitted through this instance (the in-process `run`). */
-    submitted_to: z.optional(z.string()),
+    submitted_to: word,
   })
 );
 export type ClaimRequest = z.infer<typeof ClaimRequest>;
@@ -105,7 +110,7 @@ export const WireMessage = z.lazy(() =>
   })
 );
 export type WireMessage = z.infer<typeof WireMessage>;
-export const MessagesRequest = z.lazy(() => z.object({ messages: z.array(WireMessage) }));
+export const MessagesRequest = z.lazy(() => z.object({ messages: listOf(WireMessage) }));
 
 export const WireUsage = z.lazy(() =>
   z.object({
@@ -119,7 +124,7 @@ export const WireUsage = z.lazy(() =>
   })
 );
 export type WireUsage = z.infer<typeof WireUsage>;
-export const UsageRequest = z.lazy(() => z.object({ usage: z.array(WireUsage) }));
+export const UsageRequest = z.lazy(() => z.object({ usage: listOf(WireUsage) }));
 
 export const SessionRequest = z.lazy(() => z.object({ session_id: text, work_dir: text }));
 export const ProgressRequest = z.lazy(() => z.object({ summary: text, step: count, total: count }));

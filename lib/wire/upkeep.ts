@@ -1,7 +1,7 @@
 /** The calls beside the tasks: which repositories a workspace has, what became of a directory's task, and the tokens of a day. */
 import * as z from "zod/mini";
 import type { WireClient } from "./client.ts";
-import { RepoPayload } from "./payloads.ts";
+import { listOf, RepoPayload } from "./payloads.ts";
 import type { CallFailure, CallResult } from "./retry.ts";
 
 // Lazy throughout, as in payloads.ts.
@@ -78,7 +78,7 @@ export const DailyUsage = z.lazy(() =>
   })
 );
 export type DailyUsage = z.infer<typeof DailyUsage>;
-export const DailyUsageRequest = z.lazy(() => z.object({ entries: z.array(DailyUsage).check(z.maxLength(5_000)) }));
+export const DailyUsageRequest = z.lazy(() => z.object({ entries: listOf(DailyUsage, { max: 5_000 }) }));
 
 /** Of the protocol before April 16, 2026; a 404 is a server without it. */
 export function reportDailyUsage(

@@ -1,6 +1,6 @@
 /** Agents and runtimes as people see and change them: names, caps over all tasks, moves, and a runtime that is taken away. */
 import { assertEquals, assertNotEquals } from "@std/assert";
-import { Team } from "./team.ts";
+import { type Machine, Team } from "./team.ts";
 
 Deno.test("an agent is made of a runtime, and its tasks carry what was said of it", async () => {
   await using team = await Team.create();
@@ -152,6 +152,36 @@ Deno.test("a runtime that is taken away ends its tasks; its daemon sees that and
   await team.ok(`PATCH /api/agents/${left.id}`, ada, { runtime_id: again.runtimes[0] });
   await team.ok("POST /api/issues", ada, { title: "Back", agent: "kept" });
   assertEquals((await team.claim(again)).map(({ thread_name }) => thread_name), ["Back"]);
+});
+
+Deno.test("a machine that is away for a week is not forgotten while an agent that somebody made is there", async () => {
+  await using team = await Team.create();
+  const ada = await team.person("Ada");
+  const [away, empty, here] = await Promise.all(
+    ["d1", "d2", "d3"].map((daemon) => team.machine(ada, { daemon })),
+  ) as [Machine, Machine, Machine];
+  await team.ok("POST /api/agents", ada, { name: "kept", runtime_id: away.runtimes[0] });
+  // One whose past is on another machine.
+  const worker = await team.ok("POST /api/agents", ada, { name: "worker", runtime_id: here.runtimes[0] });
+  await team.ok("POST /api/issues", ada, { title: "Look", agent: "worker" });
+  const [task] = await team.claim(here);
+  await team.start(here, task.id);
+  await team.complete(here, task.id);
+  await team.ok(`PATCH /api/agents/${worker.id}`, ada, { runtime_id: away.runtimes[0] });
+  const left = async () => {
+    await team.sweep();
+    const runtimes: { id: string }[] = await team.ok("GET /api/runtimes", ada);
+    const agents: { name: string; own: boolean }[] = await team.ok("GET /api/agents", ada);
+    return [runtimes.map(({ id }) => id).sort(), agents.flatMap(({ name, own }) => own ? [] : name).sort()];
+  };
+  await team.clock.advance(7 * 86_400_000 + 1_000);
+  await team.sweep();
+  const kept = [away.runtimes[0]!, here.runtimes[0]!].sort();
+  assertEquals(await left(), [kept, ["kept", "worker"]], `without ${empty.runtimes[0]}`);
+  for (const { id, own } of await team.ok("GET /api/agents", ada)) {
+    if (!own) await team.ok(`PATCH /api/agents/${id}`, ada, { runtime_id: here.runtimes[0] });
+  }
+  assertEquals(await left(), [[here.runtimes[0]], ["kept", "worker"]]);
 });
 
 Deno.test("profiles are made and changed by people of the workspace, and daemons of it fetch those that are on", async () => {

@@ -200,6 +200,48 @@ Deno.test("an agent's last words become its comment unless it wrote one, and a f
   assertEquals((await said()).at(-1), ["system", "", "No oil left"]);
 });
 
+Deno.test("what a daemon says is kept without the secrets in it, which drover's own has taken out already", async () => {
+  const { team, ada, machine } = await setUp();
+  await using _team = team;
+  const secret = `gh${"p"}_abcdefghijklmnopqrstuvwxyz0123456789`;
+  const left = "[redacted GitHub token]";
+  const issue = await issueWith(team, ada);
+  const comments = async () => {
+    const all: Json[] = await team.ok(`GET /api/issues/${issue.id}/comments`, ada);
+    return all.filter(({ author_type }) => author_type !== "member").map(({ content }) => content);
+  };
+  const said = (word: string) => [
+    { seq: 1, type: "text", content: `It is ${word}.` },
+    { seq: 2, type: "tool_use", tool: "sh", input: { command: ["echo", word], env: { A: word } } },
+    { seq: 3, type: "tool_result", tool: "sh", output: `${word}\n` },
+  ];
+  const [first] = await team.claim(machine);
+  await team.start(machine, first.id);
+  await team.ok(`POST /api/daemon/tasks/${first.id}/messages`, ada, { messages: said(secret) });
+  const clean = said(left).map((message) => ({ ...message, seq: message.seq + 3 }));
+  await team.ok(`POST /api/daemon/tasks/${first.id}/messages`, ada, { messages: clean });
+  const messages: Json[] = await team.ok(`GET /api/tasks/${first.id}/messages`, ada);
+  assertEquals(
+    messages.map(({ content, input, output }) => content ?? input ?? output),
+    [...said(left), ...said(left)].map(({ content, input, output }) => content ?? input ?? output),
+  );
+  await team.complete(machine, first.id, `Use ${secret}`);
+  assertEquals((await team.ok(`GET /api/tasks/${first.id}`, ada)).result.output, `Use ${left}`);
+  assertEquals(await comments(), [`Use ${left}`]);
+  await say(team, ada, issue.id, "Again.");
+  const [second] = await team.claim(machine);
+  await team.start(machine, second.id);
+  const failure = { error: `Bad: ${secret}`, failure_reason: "agent_blocked" };
+  await team.ok(`POST /api/daemon/tasks/${second.id}/fail`, ada, failure);
+  assertEquals((await team.ok(`GET /api/tasks/${second.id}`, ada)).error, `Bad: ${left}`);
+  assertEquals((await comments()).at(-1), `Bad: ${left}`);
+  await say(team, ada, issue.id, "And again.");
+  const [third] = await team.claim(machine);
+  await team.ok(`POST /api/tasks/${third.id}/cancel`, ada);
+  await team.ok(`POST /api/daemon/tasks/${third.id}/cancel-ack`, ada, { error_message: `Stopped with ${secret}` });
+  assertEquals((await team.ok(`GET /api/tasks/${third.id}`, ada)).error, `Stopped with ${left}`);
+});
+
 Deno.test("an issue that nobody works on any more is to be done again", async () => {
   const { team, ada, machine } = await setUp();
   await using _team = team;

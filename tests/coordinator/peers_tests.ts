@@ -2,16 +2,20 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { deadline } from "@std/async";
 import type { Wakeup } from "../../lib/coordinator/coordinator.ts";
+import type { Shared } from "../../lib/coordinator/deps.ts";
 import { MIGRATIONS } from "../../lib/coordinator/migrations.ts";
 import { POSTGRES_MIGRATIONS } from "../../lib/coordinator/migrations_postgres.ts";
 import { openStore } from "../../lib/coordinator/open_store.ts";
-import { StoreError } from "../../lib/coordinator/store.ts";
+import { type Store, StoreError } from "../../lib/coordinator/store.ts";
+import { submitTask } from "../../lib/coordinator/submit.ts";
 import { takeSweep } from "../../lib/coordinator/sweeper.ts";
 import { createRandom } from "../../lib/host/random.ts";
+import type { CreateTask } from "../../lib/wire/control.ts";
 import { eventually } from "../support/drover.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import * as act from "./actions.ts";
 import { newPlace, type Place, SqlitePlace } from "./stores.ts";
+import { Team } from "./team.ts";
 import { SILENT, World } from "./world.ts";
 
 const CAP = 6;
@@ -235,6 +239,73 @@ Deno.test("sweep() of two coordinators at once fails a task once, with one next 
   await Promise.all([fleet.a, fleet.b, fleet.a].map((world) => world.coordinator.sweep()));
   const counts = [await fleet.count("status = 'failed'"), await fleet.count("attempt = 2"), await fleet.count("TRUE")];
   assertEquals(counts, [4, 4, 8]);
+});
+
+/** A call while another process is in the middle of changing what it needs: begun before that commits, ended after it. */
+async function during<T>(
+  { team, place }: { team: Team; place: Place },
+  change: (tx: Store) => Promise<unknown>,
+  call: () => Promise<T>,
+): Promise<T> {
+  const waiting = "SELECT 1 FROM pg_stat_activity WHERE application_name = 'drover' AND wait_event_type = 'Lock'";
+  let answer: Promise<T> | undefined;
+  await team.shared.store.transaction(async (tx) => {
+    await change(tx);
+    let over = false;
+    answer = call().finally(() => over = true);
+    await eventually(async () => over || (await place.sql(waiting)).length > 0, "the call waits or is over", 5_000);
+  });
+  return await answer!;
+}
+
+Deno.test("PATCH /api/issues keeps what another process has just changed", async () => {
+  await using place = await newPlace();
+  await using team = await Team.create({ database: place.database, random: createRandom() });
+  const ada = await team.person("Ada");
+  const { id } = await team.ok("POST /api/issues", ada, { title: "mine", description: "d" });
+  const theirs = (tx: Store) => tx.run("UPDATE threads SET title = 'theirs' WHERE id = :id", { id });
+  await during({ team, place }, theirs, () => team.ok(`PATCH /api/issues/${id}`, ada, { priority: "high" }));
+  const { title, priority } = await team.ok(`GET /api/issues/${id}`, ada);
+  assertEquals([title, priority], ["theirs", "high"]);
+});
+
+const TASK: CreateTask = { prompt: "Go on", directory: { mode: "scratch" }, permission: "full" };
+
+async function submit(shared: Shared, agent: string): Promise<void> {
+  const workspace = await shared.store.get<{ id: string }>("SELECT id FROM workspaces");
+  const deps = { ...shared, workspaceId: workspace!.id };
+  await submitTask(deps, { ...TASK, agent }, { instance: null, resumed: undefined });
+}
+
+const AGENT = "SELECT * FROM agents WHERE id = :id FOR NO KEY UPDATE";
+const ARRIVALS: Record<string, (team: Team, ada: string, agent: string) => Promise<unknown>> = {
+  "POST /v1/tasks": (team, _, agent) => submit(team.shared, agent),
+  "POST /api/issues": (team, ada, agent) => team.ok("POST /api/issues", ada, { title: "Look", agent }),
+};
+for (const [route, arrive] of Object.entries(ARRIVALS)) {
+  Deno.test(`${route} for an agent that is being moved waits for it where it goes`, async () => {
+    await using place = await newPlace();
+    await using team = await Team.create({ database: place.database, random: createRandom() });
+    const ada = await team.person("Ada");
+    const [from, to] = await Promise.all(["d1", "d2"].map((daemon) => team.machine(ada, { daemon })));
+    const agent = await team.ok("POST /api/agents", ada, { name: "mover", runtime_id: from!.runtimes[0] });
+    const move = async (tx: Store) => {
+      await tx.get(AGENT, { id: agent.id });
+      await tx.run("UPDATE agents SET runtime_id = :to WHERE id = :id", { id: agent.id, to: to!.runtimes[0]! });
+    };
+    await during({ team, place }, move, () => arrive(team, ada, "mover"));
+    assertEquals((await team.claim(to!)).length, 1);
+  });
+}
+
+Deno.test("DELETE /api/runtimes cancels what another process is just queueing there", async () => {
+  await using place = await newPlace();
+  await using team = await Team.create({ database: place.database, random: createRandom() });
+  const ada = await team.person("Ada");
+  const { runtimes: [runtime] } = await team.machine(ada);
+  const queue = (store: Store) => submit({ ...team.shared, store }, "claude");
+  await during({ team, place }, queue, () => team.ok(`DELETE /api/runtimes/${runtime}`, ada));
+  assertEquals((await place.sql("SELECT status FROM tasks")).map(({ status }) => status), ["cancelled"]);
 });
 
 Deno.test("takeSweep() gives each round to one of the coordinators", async () => {

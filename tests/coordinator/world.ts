@@ -88,6 +88,15 @@ export class World implements AsyncDisposable {
     return await answerOf(await this.coordinator.fetch(request));
   }
 
+  /** One of a person by another method than POST: `ask("PATCH /api/agents/ID", { … })`. */
+  async ask(call: string, body?: unknown): Promise<Answer> {
+    const [method = "", path = ""] = call.split(" ");
+    const headers = { authorization: `Bearer ${this.coordinator.token}` };
+    return await answerOf(
+      await this.coordinator.fetch(new Request(requestFor(path, { body, headers }), { method })),
+    );
+  }
+
   /** A call of a user. */
   async user(path: string, body?: unknown, headers: Record<string, string> = {}): Promise<Answer> {
     return await answerOf(await this.coordinator.userApi(requestFor(path, { body, headers })));

@@ -60,6 +60,11 @@ conformance("a batch has at most one fresh task of an agent, and no more than th
   const daemon = await server.daemon("head", { providers });
   for (const cli of [0, 0, 1]) await server.enqueue(daemon, { cli });
   assertEquals(await daemon.claim(0), []);
+  for (const none of [{}, { max_tasks: null }]) {
+    const body = { daemon_id: daemon.daemonId, runtime_ids: daemon.runtimes, ...none };
+    const { status, body: { tasks } } = await daemon.call("POST /api/daemon/tasks/claim", body);
+    assertEquals([status, tasks], [200, []], JSON.stringify(none));
+  }
   assertEquals((await daemon.claim(1)).length, 1);
   assertEquals((await daemon.claim(5)).map(({ runtime_id }) => runtime_id).sort(), [...daemon.runtimes].sort());
   assertEquals(await daemon.claim(5), []);
@@ -74,7 +79,7 @@ conformance(
     assertEquals(await daemon.claim(5, ["r1", "", crypto.randomUUID(), other.runtime]), []);
     const refused = await daemon.call("POST /api/daemon/tasks/claim", { daemon_id: "", runtime_ids: [], max_tasks: 1 });
     assertEquals(refusal(refused)[0], 400);
-    for (const max_tasks of [-1, "1", 1.5, null]) {
+    for (const max_tasks of [-1, "1", 1.5]) {
       const body = { daemon_id: daemon.daemonId, runtime_ids: daemon.runtimes, max_tasks };
       assertEquals((await daemon.call("POST /api/daemon/tasks/claim", body)).status, 400, `${max_tasks}`);
     }

@@ -111,6 +111,27 @@ Deno.test("the decoders take null and wrong types in optional fields as absent",
   }
 });
 
+Deno.test("the decoders take null as absent, and as the zero value, where another type is refused", () => {
+  const zero: [keyof typeof payloads, Record<string, unknown>][] = [
+    ["ClaimRequest", { daemon_id: "", runtime_ids: [], max_tasks: 0 }],
+    ["MessagesRequest", { messages: [] }],
+    ["UsageRequest", { usage: [] }],
+  ];
+  for (const [name, read] of zero) {
+    const nulls = Object.fromEntries(Object.keys(read).map((field) => [field, null]));
+    for (const value of [{}, nulls]) assertEquals(decoder(name).parse(value), read, name);
+  }
+  assertEquals(payloads.ClaimRequest.parse({ submitted_to: null }).submitted_to, undefined);
+});
+
+Deno.test("RegisterRequest takes a runtime whose profile is null, or of another type, as one without", () => {
+  for (const wrong of [undefined, ...WRONG.filter((value) => typeof value !== "string")]) {
+    const runtimes = [{ type: "claude", profile_id: wrong }, { type: "codex", profile_id: "p" }];
+    const read = payloads.RegisterRequest.parse({ runtimes }).runtimes;
+    assertEquals(read.map(({ type, profile_id }) => [type, profile_id]), [["claude", undefined], ["codex", "p"]]);
+  }
+});
+
 Deno.test("ClaimedTask takes a broken agent, directory or permission as absent", () => {
   for (const wrong of WRONG) {
     const task = payloads.ClaimedTask.parse({ id: "t", directory: wrong, permission: wrong });
@@ -156,7 +177,11 @@ Deno.test("the decoders refuse what has no identity", () => {
     ["WorkspaceList", [{ name: "mine" }]],
     ["WireMessage", { seq: 0 }],
     ["WireMessage", { seq: 1.5 }],
-    ["ClaimRequest", { daemon_id: "d" }],
+    ["ClaimRequest", { max_tasks: "1" }],
+    ["ClaimRequest", { max_tasks: 1.5 }],
+    ["MessagesRequest", { messages: [{ seq: 1 }, { seq: 0 }] }],
+    ["MessagesRequest", { messages: "all" }],
+    ["UsageRequest", { usage: [null] }],
     ["TaskRow", null],
     ["StatusResponse", []],
   ];

@@ -75,4 +75,5 @@ Deno.test("reportDailyUsage() sends what the coordinator takes", async () => {
   await reportDailyUsage(client, "r", { entries: [entry] });
   assertEquals(calls[0]?.slice(0, 2), ["POST", "/api/daemon/runtimes/r/usage"]);
   assertEquals(DailyUsageRequest.parse(calls[0]?.[2]).entries, [entry]);
+  assertEquals(DailyUsageRequest.parse({ entries: null }).entries, []);
 });

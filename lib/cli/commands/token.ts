@@ -23,13 +23,20 @@ export const tokenCreate: Command = {
       summary: "for a person with machines (the default), or for one daemon alone",
     },
     { name: "daemon-id", value: "ID", summary: "with --scope daemon: the only daemon that may use it (default: any)" },
-    { name: "expires", value: "DAYS", summary: "days from now until it ends (default: never)" },
+    {
+      name: "expires",
+      value: "DAYS",
+      summary: "days from now until it ends; see below (default: never)",
+    },
     ...PLACE_OPTIONS,
   ],
   details: `${DETAILS.trim()}
 
 NAME is the person's, or the machine's for --scope daemon. A person may have several tokens, and is a member of every
-workspace that one was made for. The token alone is printed on standard output, and never again: only its hash is kept.`,
+workspace that one was made for. The token alone is printed on standard output, and never again: only its hash is kept.
+
+A person's token that a daemon uses is renewed by it: in its last week it gets 90 days more, as the protocol has it. One of
+--scope daemon is not. What is to end for certain is revoked.`,
   examples: [
     ["drover token create ann", "then on ann's machine: drover login --server URL --token -"],
     ["drover token create ann --workspace web --expires 90 > token.txt", ""],
