@@ -633,7 +633,7 @@ put_in_place() {
   if [ -n "$release" ]; then
     mkdir "$stage/release" && chmod 755 "$stage/release" && mv "$stage/drover" "$stage/release/drover" || fail "cannot write into $stage"
     # A pointer that is on disk before what it leads to would be worth nothing after a power cut.
-    sync "$stage/release/drover" 2>/dev/null || sync
+    flush "$stage/release/drover"
     mv "$stage/release" "$release" || fail "cannot put the release into $root/releases"
   fi
   if [ "$before" != "$name" ]; then
@@ -720,21 +720,28 @@ $line"; fi
   printf '%s\n' "$line" >>"$shell_file" || fail "cannot write to $shell_file"
 }
 
-# The file stays the one it is, link or not; what was in it comes back if it cannot be written.
+# The file stays the one it is, link or not. As bytes: not every such file is text in the encoding of this terminal.
 clean_shell_file() {
-  [ -f "$1" ] && grep -qF "$SHELL_MARK" "$1" || return 0
-  rest=$(grep -vF "$SHELL_MARK" "$1"; echo x)
-  rest=${rest%x}
+  [ -f "$1" ] && LC_ALL=C grep -qF "$SHELL_MARK" "$1" || return 0
+  by_hand="remove the line that ends in '$SHELL_MARK' yourself"
   copy=$1.drover-uninstall
-  cp -p "$1" "$copy" || fail "cannot copy $1" "remove the line that ends in '$SHELL_MARK' yourself"
-  if printf '%s' "$rest" >"$1"; then
+  LC_ALL=C sed "/$SHELL_MARK/d" "$1" >"$stage/rest" || fail "cannot read $1" "$by_hand"
+  cp -p "$1" "$copy" && flush "$copy" || fail "cannot copy $1" "$by_hand"
+  if cat "$stage/rest" >"$1" && flush "$1"; then
     rm -f "$copy"
     [ -s "$1" ] || case $1 in */fish/conf.d/drover.fish) rm -f "$1" ;; esac
     say "removed our line from $1"
+  elif cat "$copy" >"$1" && flush "$1"; then
+    rm -f "$copy"
+    fail "cannot write $1" "$by_hand"
   else
-    cat "$copy" >"$1" && rm -f "$copy"
-    fail "cannot write $1" "remove the line that ends in '$SHELL_MARK' yourself"
+    fail "cannot write $1" "what was in it is in $copy; put it back"
   fi
+}
+
+# Some systems' sync takes no file.
+flush() {
+  sync "$1" 2>/dev/null || sync
 }
 
 # ---- removing
@@ -745,7 +752,7 @@ remove_installation() {
     return
   fi
   stage=$root/staging/install.$$
-  mkdir -p "$stage" || fail "cannot write into $root"
+  mkdir -p "$stage" && chmod 700 "$stage" || fail "cannot write into $root"
   # A drover that works knows more: what runs, which services there are.
   if [ -x "$root/current/drover" ] && ask_version "$root/current/drover" "$stage/said" 2>/dev/null; then
     rm -rf "$stage"

@@ -39,7 +39,7 @@ export async function prepare(options: ReleaseOptions): Promise<MadeRelease> {
   }
   if (!base) throw new Error("Cannot release without the address of the releases: give --base or DROVER_RELEASES_URL");
 
-  const { signers, keys } = await chooseKeys(options);
+  const { signers, keys, ofThisRun } = await chooseKeys(options);
   const { programs, leftOut, cleanUp } = options.binaries
     ? await given(resolve(options.binaries))
     : await builtHere(out, { keys, releases: base });
@@ -50,7 +50,9 @@ export async function prepare(options: ReleaseOptions): Promise<MadeRelease> {
       );
     }
     if (programs.size === 0) throw new Error(`Cannot release without any executable: ${[...leftOut.values()][0]}`);
-    for (const [target, path] of programs) await check(target, path, { version, keys, dryRun });
+    // What was made elsewhere knows nothing of a key that is made here.
+    const known = ofThisRun && options.binaries ? [] : keys;
+    for (const [target, path] of programs) await check(target, path, { version, keys: known, dryRun });
     const time = await readSourceTime();
     return await makeRelease(out, {
       ...{ version, commit, time, programs, leftOut, signers, keys, base },
@@ -70,7 +72,7 @@ function isTagged(version: string): boolean {
 /** A dry run without a key signs with one that nobody keeps, so that the rest can be seen. */
 async function chooseKeys(
   { dryRun, keyFiles }: ReleaseOptions,
-): Promise<{ signers: readonly SigningKey[]; keys: readonly string[] }> {
+): Promise<{ signers: readonly SigningKey[]; keys: readonly string[]; ofThisRun?: boolean }> {
   const accepted = await releaseKeys();
   const signers = await signingKeys(keyFiles);
   // No program that is run from here on has a use for it.
@@ -79,7 +81,7 @@ async function chooseKeys(
     if (!dryRun) throw new Error("Cannot release without a private key: give --key FILE or DROVER_RELEASE_KEY");
     const made = await newKey();
     console.error(`no private key given: signing with key ${made.id}, which is made for this run and thrown away`);
-    return { signers: [made], keys: [made.publicKey] };
+    return { signers: [made], keys: [made.publicKey], ofThisRun: true };
   }
   if (accepted.length > 0) return { signers, keys: accepted };
   if (!dryRun) {

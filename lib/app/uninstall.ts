@@ -9,7 +9,6 @@ import {
   readInstallRecord,
   releaseOfName,
   releaseProgram,
-  SHELL_LINE_MARK,
 } from "../core/installation.ts";
 import { type Files, type Host, HostError } from "../core/ports.ts";
 import { profileOf } from "../core/profile.ts";
@@ -21,6 +20,7 @@ import { instancePorts } from "./instance.ts";
 import { type Own, ownOwner } from "./own_installation.ts";
 import { listProfiles } from "./profiles.ts";
 import { uninstallService } from "./service.ts";
+import { cleanShellFile } from "./shell_file.ts";
 import { livingUpdater } from "./updater_record.ts";
 
 const LOCK_MS = 60_000;
@@ -64,7 +64,7 @@ export interface Uninstalled {
 
 /**
  * For all profiles of the home. A daemon whose tasks do not end in time keeps everything as it is. Throws `not_installed`,
- * `busy`, `service_failed` and what a stop throws.
+ * `busy`, `service_failed`, `internal`, and what a stop throws.
  */
 export async function uninstall(host: Host, home: Home, options: UninstallOptions): Promise<Uninstalled> {
   const { installation, release } = await ownInstallation(host);
@@ -170,18 +170,6 @@ async function readRecord(files: Files, installation: Installation): Promise<Ins
     if (error instanceof HostError && error.code === "not-found") return undefined;
     throw error;
   }
-}
-
-/** Takes our lines out of a shell's file; false when there are none. */
-async function cleanShellFile(files: Files, path: string): Promise<boolean> {
-  if (!await files.stat(path)) return false;
-  const lines = (await files.readText(path)).split("\n");
-  const kept = lines.filter((line) => !line.endsWith(SHELL_LINE_MARK));
-  if (kept.length === lines.length) return false;
-  const text = kept.join("\n");
-  if (text === "" && path.endsWith("/fish/conf.d/drover.fish")) await files.remove(path);
-  else await files.overwrite(path, new TextEncoder().encode(text));
-  return true;
 }
 
 async function removeIfEmpty(files: Files, directory: string): Promise<boolean> {

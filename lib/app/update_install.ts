@@ -178,17 +178,26 @@ export async function noteInstalled(
   await files.writeAtomic(installation.record, formatInstallRecord(record), { mode: 0o644 });
 }
 
-/** Keeps what is current, what is gone back to, and what runs. */
+/** Keeps what is current, what is gone back to, and what runs, be it of another home. */
 export async function removeOldReleases(
-  { host: { files }, installation }: Pick<InstallPorts, "host" | "installation">,
+  { host, installation }: Pick<InstallPorts, "host" | "installation">,
   state: UpdateState,
   running: string,
 ): Promise<void> {
+  const { files } = host;
   const current = await currentRelease(files, installation);
   const kept = [current, state.lastGood, state.trial?.before, running].filter((name) =>
     name !== undefined && name !== null
   );
   for (const name of releasesToRemove(await files.list(installation.releases), kept)) {
-    await files.remove(`${installation.releases}/${name}`);
+    if (!await isInUse(host, releaseProgram(installation, name))) {
+      await files.remove(`${installation.releases}/${name}`);
+    }
   }
+}
+
+/** Also where that cannot be found out; a later round looks again. */
+async function isInUse({ files, inspector }: Host, program: string): Promise<boolean> {
+  if (!await files.stat(program)) return false;
+  return await inspector.openedBy(program).then((pids) => pids.length > 0, () => true);
 }

@@ -170,10 +170,20 @@ export async function repair(host: Host, installation: Installation): Promise<vo
   const current = await currentRelease(files, installation);
   if (current === undefined) return;
   const before = await readUpdates(files, installation);
-  const { state, goTo } = settled(before, current);
+  const { state, goTo } = settled(before, current, { byHand: await isInstalledByHand(host, installation, current) });
   if (JSON.stringify(state) !== JSON.stringify(before)) await writeUpdates(files, installation, state);
+  if (state.quarantined.length < before.quarantined.length) {
+    host.logs.getLogger("update").info("a release in quarantine was installed by hand: it stays", { current });
+  }
   if (goTo !== undefined) await pointBack(host, installation, goTo);
   else await mendRecord(host, installation, current);
+}
+
+/** The installer writes its record last: one that was cut off has not installed the release yet. */
+async function isInstalledByHand({ files }: Host, installation: Installation, current: string): Promise<boolean> {
+  const record = await installRecord(files, installation);
+  const digest = releaseOfName(current)?.digest;
+  return record?.by === "install.sh" && digest !== undefined && record.digest.startsWith(digest);
 }
 
 /** The record is written after the pointer has moved. */

@@ -1,18 +1,19 @@
 /** Restarts for a release: when the daemon has nothing to do, watched until it is stable, and back to the last good one if not. */
 import { DroverError, type ErrorCode } from "../core/drover_error.ts";
 import type { Home } from "../core/home.ts";
-import { currentProgram, type Installation, releaseOfName } from "../core/installation.ts";
+import { currentProgram, type Installation } from "../core/installation.ts";
 import { type Env, type Host, HostError, type Logger, type ProcessIdentity } from "../core/ports.ts";
 import { mayRestart, stepTrial, type TrialEvent, UPDATE, type UpdateState } from "../core/update.ts";
+import { type Sight, stepWatch, type Watch } from "../core/update_watch.ts";
 import { restartDaemon } from "../lifecycle/instance.ts";
 import { launchOf } from "../lifecycle/kept_launch.ts";
 import { readLifecycle } from "../lifecycle/lifecycle_file.ts";
-import { observe } from "../lifecycle/observe.ts";
 import type { InstancePorts } from "../lifecycle/verb.ts";
 import { instancePorts } from "./instance.ts";
 import { currentRelease } from "./own_installation.ts";
 import { readUpdates, writeUpdates } from "./update_file.ts";
 import { pointBack, takeLock } from "./update_round.ts";
+import { sightOf } from "./update_sight.ts";
 
 const DRAIN_MS = 60_000;
 /** Past the patience its tasks may still finish. */
@@ -20,8 +21,6 @@ const LAST_DRAIN_MS = 3 * 60 * 60_000;
 const POLL_MS = 500;
 const RESTORE_TRIES = 10;
 const BUSY_MS = 3_000;
-/** One that was up and says nothing for so long is down. */
-const SILENT_MS = 20_000;
 
 /** What says nothing about the release: somebody else was at work, or tasks were. */
 const NOT_ITS_FAULT: ReadonlySet<ErrorCode> = new Set(["busy", "drain_deadline", "already_running", "draining"]);
@@ -39,16 +38,6 @@ export interface TrialOptions {
   readonly beat: () => Promise<void>;
 }
 
-type Seen =
-  /** Nobody answers, and nobody wants a daemon. */
-  | { readonly kind: "unwanted" }
-  /** One is wanted, and none is there. */
-  | { readonly kind: "missing" }
-  /** Of this release, or of another one. */
-  | { readonly kind: "this" | "other"; readonly instance: string; readonly running: number }
-  /** It starts, ends, or does not answer right now; or is somebody's `drover run`. */
-  | { readonly kind: "unclear" };
-
 export class ReleaseTrial {
   readonly #host: Host;
   readonly #home: Home;
@@ -57,9 +46,9 @@ export class ReleaseTrial {
   /** What the daemon was given by whoever started it: a crash must not lose that. */
   #env: Env | undefined;
   #launched: ProcessIdentity | undefined;
-  /** The daemon that is watched. */
-  #instance: string | undefined;
-  #heard = -Infinity;
+  #watch: Watch = {};
+  /** How often a daemon was started that no trial is about. */
+  #restores = 0;
 
   constructor(host: Host, home: Home, options: TrialOptions) {
     this.#host = host;
@@ -96,37 +85,42 @@ export class ReleaseTrial {
     }
   }
 
-  /** A daemon of another release than the current one, where no trial is open: true when it was restarted, or is right. */
-  async follow(waitedMs: number): Promise<boolean> {
+  /**
+   * Where no trial is open: a daemon of another release than the current one is restarted, and one that an update has
+   * stopped and nobody started again is started. True when there is nothing (more) to do. `restoring`: a release was taken
+   * back last.
+   */
+  async follow(waitedMs: number, { restoring = false }: { restoring?: boolean } = {}): Promise<boolean> {
     const seen = await this.#look();
-    if (seen.kind !== "other") return seen.kind !== "unclear";
+    const reason = restoring ? "rollback" : "update";
+    if (seen.kind === "missing") {
+      const ours = restoring || await this.#isCutOff();
+      if (!ours || this.#restores >= RESTORE_TRIES) return true;
+      this.#restores++;
+      return (await this.#restart(reason, 0))?.kind === "ready";
+    }
+    if (seen.kind === "busy" || seen.kind === "unclear") return false;
+    this.#restores = 0;
+    if (seen.kind !== "other") return true;
     if (!mayRestart({ running: seen.running, waitedMs })) return false;
-    return await this.#restart("update", waitedMs) === undefined;
+    return (await this.#restart(reason, waitedMs))?.kind === "ready";
+  }
+
+  /** A restart for an update: those of people are theirs to complete. */
+  async #isCutOff(): Promise<boolean> {
+    const { operation } = await readLifecycle(this.#host.files, this.#home);
+    return operation?.reason === "update" || operation?.reason === "rollback";
   }
 
   async #next(up: boolean, waitedMs: number): Promise<TrialEvent | undefined> {
     const seen = await this.#look();
-    if (seen.kind === "unwanted") return { kind: "unwanted" };
-    if (up) {
-      // A watcher that came later takes the daemon it finds for the one that was started.
-      const now = this.#host.clock.monotonic();
-      if (seen.kind === "this" && (this.#instance ??= seen.instance) === seen.instance) {
-        this.#heard = now;
-        return { kind: "alive" };
-      }
-      if (this.#heard === -Infinity) this.#heard = now;
-      if (seen.kind === "unclear" && now - this.#heard < SILENT_MS) return undefined;
-      this.#instance = undefined;
-      const why = seen.kind === "unclear" ? "its daemon does not answer" : "its daemon ended by itself";
-      return { kind: "failed", why };
-    }
-    if (seen.kind === "this") {
-      this.#instance = seen.instance;
-      return { kind: "ready" };
-    }
-    if (seen.kind === "unclear" || (seen.kind === "other" && !mayRestart({ running: seen.running, waitedMs }))) {
-      return undefined;
-    }
+    const { watch, act } = stepWatch(this.#watch, seen, { up, now: this.#host.clock.monotonic() });
+    this.#watch = watch;
+    if (act.kind === "wait") return undefined;
+    // Somebody's own restart may have given it another environment.
+    if (act.kind === "ready") this.#env = (await launchOf(this.#ports, this.#home)).env;
+    if (act.kind !== "restart") return act;
+    if (seen.kind === "other" && !mayRestart({ running: seen.running, waitedMs })) return undefined;
     return await this.#restart("update", waitedMs);
   }
 
@@ -145,7 +139,8 @@ export class ReleaseTrial {
         withCurrentEnv: true,
         reason,
       });
-      this.#instance = hello.instance;
+      const { desired } = await readLifecycle(this.#host.files, this.#home);
+      this.#watch = { instance: hello.instance, askedAt: desired?.at, heard: clock.monotonic() };
       log.info("the daemon was restarted", { reason, pid: hello.pid, version: hello.version });
       return { kind: "ready" };
     } catch (error) {
@@ -198,24 +193,8 @@ export class ReleaseTrial {
     }
   }
 
-  async #look(): Promise<Seen> {
-    const { desired } = await readLifecycle(this.#host.files, this.#home);
-    using look = await observe(this.#ports, this.#home);
-    const { observation, control, record } = look;
-    if (control) {
-      const { hello } = control;
-      if (hello.mode !== "daemon" || !["running", "reload-pending"].includes(hello.phase)) return { kind: "unclear" };
-      const status = await control.status().catch(() => undefined) as { slots?: { running?: number } } | undefined;
-      if (!status) return { kind: "unclear" };
-      const running = status.slots?.running ?? 0;
-      if (hello.instance === this.#instance) return { kind: "this", instance: hello.instance, running };
-      // Read a moment after the start.
-      if (!record?.digest) return { kind: "unclear" };
-      const digest = releaseOfName(this.#options.name)?.digest ?? "-";
-      return { kind: record.digest.startsWith(digest) ? "this" : "other", instance: hello.instance, running };
-    }
-    if (desired?.state !== "running") return { kind: observation.lock === "free" ? "unwanted" : "unclear" };
-    return { kind: observation.lock === "free" ? "missing" : "unclear" };
+  #look(): Promise<Sight> {
+    return sightOf(this.#ports, this.#home, { name: this.#options.name, watched: this.#watch.instance });
   }
 }
 

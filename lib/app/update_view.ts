@@ -54,7 +54,7 @@ async function nextLook(
 ): Promise<number | null> {
   try {
     const { updateAuto, updateIntervalMs: intervalMs } = await readSettings(host, home);
-    return updateAuto ? dueAt(state, { begun, intervalMs }) : null;
+    return updateAuto ? dueAt(state, { now: host.clock.now(), begun, intervalMs }) : null;
   } catch (error) {
     // Others tell of settings that cannot be used.
     if (error instanceof DroverError) return null;

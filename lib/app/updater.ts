@@ -123,13 +123,10 @@ class Updater {
       await this.#trial.run();
       return "again";
     }
-    if (!await this.#follow()) return "waits";
-    if (
-      once || !settings.updateAuto ||
-      clock.now() < dueAt(state, { begun: this.#begun, intervalMs: settings.updateIntervalMs })
-    ) {
-      return "idle";
-    }
+    if (!await this.#follow(state)) return "waits";
+    if (once || !settings.updateAuto) return "idle";
+    const now = clock.now();
+    if (now < dueAt(state, { now, begun: this.#begun, intervalMs: settings.updateIntervalMs })) return "idle";
     try {
       const outcome = await runRound(this.#host, this.#home, { by: "loop", settings, signal });
       log.info("looked for a release", { ...outcome });
@@ -162,10 +159,11 @@ class Updater {
     return !await files.stat(this.#home.root) || !await files.stat(this.#setup.installation.releases);
   }
 
-  async #follow(): Promise<boolean> {
+  async #follow({ rounds }: UpdateState): Promise<boolean> {
     const now = this.#host.clock.monotonic();
     this.#differs ??= now;
-    const right = await this.#trial.follow(now - this.#differs);
+    const restoring = rounds.at(-1)?.result === "taken-back";
+    const right = await this.#trial.follow(now - this.#differs, { restoring });
     if (right) this.#differs = undefined;
     return right;
   }

@@ -66,10 +66,14 @@ export interface UpdateState {
 
 export const FRESH_UPDATES: UpdateState = { lastGood: null, trial: null, quarantined: [], nextAt: null, rounds: [] };
 
-/** When the loop looks next. `begun`: when this loop began; times too far ahead were written under another clock. */
-export function dueAt({ nextAt }: UpdateState, { begun, intervalMs }: { begun: number; intervalMs: number }): number {
-  const first = begun + Math.min(UPDATE.firstMs, intervalMs);
-  if (nextAt === null || nextAt > begun + intervalMs * (1 + UPDATE.jitter)) return first;
+/** When the loop that began at `begun` looks next. What lies too far ahead of `now` was written under another clock. */
+export function dueAt(
+  { nextAt }: UpdateState,
+  { now, begun, intervalMs }: { now: number; begun: number; intervalMs: number },
+): number {
+  const first = begun > now ? now : begun + Math.min(UPDATE.firstMs, intervalMs);
+  // Written rounded.
+  if (nextAt === null || nextAt > Math.ceil(now + intervalMs * (1 + UPDATE.jitter))) return first;
   return Math.max(nextAt, first);
 }
 
@@ -141,6 +145,10 @@ export function isQuarantined({ quarantined }: UpdateState, name: string): Quara
   return quarantined.find((one) => digestOf(one.name) === digestOf(name));
 }
 
+function withoutDigest({ quarantined }: UpdateState, name: string): readonly Quarantined[] {
+  return quarantined.filter((one) => digestOf(one.name) !== digestOf(name));
+}
+
 function isOlder(a: string, b: string): boolean {
   const [one, other] = [findVersion(a), findVersion(b)];
   // What has no order is not taken for newer.
@@ -159,9 +167,7 @@ export function beginTrial(
 ): UpdateState {
   // One that never proved itself is nothing to go back to.
   const open = state.trial?.name === before ? state.trial.before : before;
-  const quarantined = force
-    ? state.quarantined.filter((one) => digestOf(one.name) !== digestOf(name))
-    : state.quarantined;
+  const quarantined = force ? withoutDigest(state, name) : state.quarantined;
   return {
     ...state,
     quarantined,
@@ -230,15 +236,17 @@ function good(state: UpdateState, told: Omit<Round, "result" | "code">): TrialSt
 
 /**
  * What state and pointer mean together, whoever was killed between writing the one and moving the other. A pointer that
- * somebody moved meanwhile is what they want.
+ * somebody moved meanwhile is what they want; so is one out of quarantine that a person installed `byHand`.
  */
 export function settled(
   state: UpdateState,
   current: string,
+  { byHand = false }: { byHand?: boolean } = {},
 ): { readonly state: UpdateState; readonly goTo?: string } {
   const trial = state.trial?.name === current ? state.trial : null;
   const known = { ...state, trial };
   if (!trial && isQuarantined(state, current) && state.lastGood !== null && state.lastGood !== current) {
+    if (byHand) return { state: { ...known, quarantined: withoutDigest(state, current) } };
     return { state: known, goTo: state.lastGood };
   }
   return { state: known };

@@ -2,7 +2,10 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { join } from "@std/path";
 import { readUpdates, writeUpdates } from "../../lib/app/update_file.ts";
-import type { RoundOptions } from "../../lib/app/update_round.ts";
+import { installRecord } from "../../lib/app/own_installation.ts";
+import { pointTo } from "../../lib/app/update_install.ts";
+import { repair, type RoundOptions } from "../../lib/app/update_round.ts";
+import { formatInstallRecord } from "../../lib/core/installation.ts";
 import { type Host, HostError } from "../../lib/core/ports.ts";
 import { stepTrial } from "../../lib/core/update.ts";
 import { UpdateError } from "../../lib/core/update_error.ts";
@@ -303,6 +306,62 @@ Deno.test("a release that was taken back with the pointer still on it is left by
   await fails(world, "quarantined");
   assertEquals(JSON.parse(await files.readText(world.installation.record)).version, OLD);
   assertEquals((await world.round({ force: true })).kind, "switched", "unless a person insists");
+});
+
+Deno.test("a release that was taken back and then installed by a person stays; cut off before its record it goes back", async () => {
+  await using world = await UpdateWorld.create(OLD);
+  await world.publish(NEW);
+  await world.round();
+  const { files } = world.host;
+  const { installation } = world;
+  const taken = await readUpdates(files, installation);
+  const { name } = taken.trial!;
+  let state = taken;
+  for (let i = 0; i < 2; i++) state = stepTrial(state, { kind: "failed", why: "it crashed" }, 0).state;
+  await writeUpdates(files, installation, state);
+  await repair(world.host, installation);
+  assertEquals(await world.version(), OLD);
+  // What install.sh does: the pointer, then the record.
+  await pointTo(world.host, installation, name);
+  await repair(world.host, installation);
+  assertEquals(await world.version(), OLD);
+  await pointTo(world.host, installation, name);
+  const record = (await installRecord(files, installation))!;
+  const digest = await world.host.fingerprints.hashFile(join(installation.current, "drover"));
+  const written = { ...record, by: "install.sh", version: NEW, digest };
+  await files.writeAtomic(installation.record, formatInstallRecord(written));
+  await repair(world.host, installation);
+  assertEquals(await world.version(), NEW);
+  assertEquals((await readUpdates(files, installation)).quarantined, []);
+  assertEquals((await installRecord(files, installation))?.by, "install.sh");
+});
+
+Deno.test({
+  name: "an old release goes, but not one that some process has in use",
+  // Elsewhere a system tells no program who has a file open.
+  ignore: Deno.build.os !== "linux",
+  async fn() {
+    await using world = await UpdateWorld.create(OLD);
+    await world.publish(NEW);
+    const { releases } = world.installation;
+    const [used, unused, empty] = ["0.8.0-aaaaaaaaaaaa", "0.9.0-bbbbbbbbbbbb", "0.9.1-cccccccccccc"];
+    for (const name of [used, unused, empty]) await Deno.mkdir(join(releases, name));
+    for (const name of [used, unused]) await Deno.writeTextFile(join(releases, name, "drover"), name);
+    const script = 'exec 3<"$1"; echo open; exec sleep 60';
+    const user = new Deno.Command("sh", { args: ["-c", script, "sh", join(releases, used, "drover")], stdout: "piped" })
+      .spawn();
+    try {
+      const reader = user.stdout.getReader();
+      await reader.read();
+      await reader.cancel();
+      assertEquals((await world.round()).kind, "switched");
+    } finally {
+      user.kill("SIGKILL");
+      await user.status;
+    }
+    const left = (await world.host.files.list(releases)).filter((name) => name.startsWith("0."));
+    assertEquals(left, [used]);
+  },
 });
 
 Deno.test("an installation whose pointer leads nowhere is refused with what mends it", async () => {

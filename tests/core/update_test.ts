@@ -29,16 +29,33 @@ function round(at: number): Round {
 }
 
 Deno.test("the first look is five minutes after the beginning, the next an hour after it, and the time outlives the loop", () => {
-  assertEquals(dueAt(FRESH_UPDATES, { begun: 1_000, intervalMs }), 1_000 + 5 * MINUTE);
+  assertEquals(dueAt(FRESH_UPDATES, { now: 1_000, begun: 1_000, intervalMs }), 1_000 + 5 * MINUTE);
   const after = afterRound(FRESH_UPDATES, round(0), { intervalMs, fraction: 0.5 });
   assertEquals(after.nextAt, 60 * MINUTE);
-  assertEquals(dueAt(after, { begun: 20 * MINUTE, intervalMs }), 60 * MINUTE);
-  assertEquals(dueAt(after, { begun: 59 * MINUTE, intervalMs }), 64 * MINUTE, "never at once");
-  assertEquals(
-    dueAt({ ...after, nextAt: 900 * MINUTE }, { begun: 0, intervalMs }),
-    5 * MINUTE,
-    "another clock wrote it",
-  );
+  assertEquals(dueAt(after, { now: 20 * MINUTE, begun: 20 * MINUTE, intervalMs }), 60 * MINUTE);
+  assertEquals(dueAt(after, { now: 59 * MINUTE, begun: 59 * MINUTE, intervalMs }), 64 * MINUTE, "never at once");
+});
+
+Deno.test("times of another clock are not waited for", () => {
+  const far = { ...FRESH_UPDATES, nextAt: 900 * MINUTE };
+  assertEquals(dueAt(far, { now: 0, begun: 0, intervalMs }), 5 * MINUTE);
+  assertEquals(dueAt(far, { now: 30 * MINUTE, begun: 0, intervalMs }), 5 * MINUTE, "it is due");
+  const after = afterRound(FRESH_UPDATES, round(0), { intervalMs, fraction: 0.5 });
+  assertEquals(dueAt(after, { now: 10 * MINUTE, begun: 9e6 * MINUTE, intervalMs }), 60 * MINUTE, "set back meanwhile");
+});
+
+Deno.test("a loop that runs for a day looks once an hour", () => {
+  const random = randomFrom(11);
+  const looks: number[] = [];
+  let state = FRESH_UPDATES;
+  for (let now = 0; now < 24 * 60 * MINUTE; now += 5_000) {
+    if (now < dueAt(state, { now, begun: 0, intervalMs })) continue;
+    looks.push(now);
+    state = afterRound(state, round(now), { intervalMs, fraction: random() });
+  }
+  const gaps = looks.slice(1).map((at, i) => (at - looks[i]!) / MINUTE);
+  assert(looks.length >= 22 && looks.length <= 27, `${looks.length} looks`);
+  assert(gaps.every((minutes) => minutes >= 54 && minutes <= 66.1), String(gaps));
 });
 
 Deno.test("a hundred updaters do not look at one moment", () => {
@@ -173,6 +190,13 @@ Deno.test("killed before the pointer went back: the next one moves it", () => {
   assertEquals(settled(state, NEW).goTo, OLD);
   assertEquals(settled(state, OLD).goTo, undefined);
   assertEquals(settled(state, "3.0.0-cccccccccccc").goTo, undefined, "what somebody installed meanwhile stays");
+});
+
+Deno.test("what a person installs after it was taken back stays, and is in quarantine no more", () => {
+  const { state } = run([failed, failed]);
+  const chosen = settled(state, NEW, { byHand: true });
+  assertEquals(chosen, { state: { ...state, quarantined: [] } });
+  assertEquals(settled(state, OLD, { byHand: true }), { state }, "another one is");
 });
 
 Deno.test("a release that replaces one on trial goes back to the one before", () => {

@@ -123,8 +123,12 @@ installTest("only --modify-path edits a shell's file, once, and --uninstall take
   for (const [shell, name] of Object.entries(files)) {
     if (!isLong() && shell !== "/bin/bash") continue;
     const file = join(installer.home, name);
-    const before = name.endsWith(".fish") ? undefined : "alias a=b # mine, without an end";
-    if (before !== undefined) await Deno.writeTextFile(file, before, { mode: 0o640 });
+    // Not in UTF-8, and without an end.
+    const before = name.endsWith(".fish") ? undefined : Uint8Array.from(
+      "# caf\xe9 \xff\nalias a=b # mine \xc3",
+      (char) => char.charCodeAt(0),
+    );
+    if (before !== undefined) await Deno.writeFile(file, before, { mode: 0o640 });
     for (let run = 0; run < 2; run++) {
       const { code, stderr } = await installer.run(["--modify-path"], { env: { SHELL: shell } });
       assertEquals(code, 0, stderr);
@@ -140,10 +144,11 @@ installTest("only --modify-path edits a shell's file, once, and --uninstall take
     }
     // A program that does not work any more is no hindrance.
     await Deno.writeTextFile(join(installer.root, "current/drover"), "#!/bin/sh\nexit 1\n");
-    const removed = await installer.run(["--uninstall"]);
+    const removed = await installer.run(["--uninstall"], { env: { LC_ALL: "C.UTF-8" } });
     assertEquals(removed.code, 0, removed.stderr);
     if (before === undefined) assertEquals(await Deno.stat(file).catch(() => "gone"), "gone");
-    else assertEquals(await Deno.readTextFile(file), `${before}\n`);
+    else assertEquals(await Deno.readFile(file), new Uint8Array([...before, 10]));
+    assertEquals(await Deno.stat(`${file}.drover-uninstall`).catch(() => "gone"), "gone");
     if (before !== undefined) assertEquals(((await Deno.stat(file)).mode ?? 0) & 0o777, 0o640);
     assertEquals((await installer.tree()).filter((path) => path.includes("share/drover") || path.includes("bin/")), [
       ".local/bin/",

@@ -84,6 +84,10 @@ Deno.test("a dry run makes a release of executables that were made elsewhere, an
     const texts = new TextEncoder().encode(JSON.stringify({ version, keys: [key.publicKey] }));
     await Deno.writeFile(join(binaries, target, "drover"), new Uint8Array([...head, ...texts]));
     await assertDryRun({ folder, target, binaries, key, version });
+    const args = ["--dry-run", "--out", join(folder, "unsigned"), "--binaries", binaries, "--base", BASE];
+    const { code, stderr } = await script(args, { DROVER_RELEASE_KEYS: key.publicKey });
+    assertEquals(code, 0, stderr);
+    assertStringIncludes(stderr, "thrown away");
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
