@@ -22,7 +22,7 @@ import { ConfigWatch, type SettingFlags } from "./config_watch.ts";
 import { openLoginPath } from "./login_path.ts";
 import { reloadOptions } from "./reload.ts";
 import { retentionLoop } from "./retention.ts";
-import { daemonIdOf, inHome, openHome, writeOwnCommand } from "./home_dir.ts";
+import { daemonIdOf, inHome, openHome, removeUnfinished, writeOwnCommand } from "./home_dir.ts";
 import { createOwnRecord } from "./own_record.ts";
 import { remoteView } from "./remote.ts";
 import { openRemote } from "./remote_connection.ts";
@@ -48,6 +48,8 @@ export interface HolderOptions {
   readonly known?: readonly Runtime[];
   /** Where another process may take over from this one. */
   readonly handOff?: HandOffPort;
+  /** It goes on, whoever had asked it to end. */
+  readonly onDrainCancelled?: () => void;
 }
 
 export interface Holder {
@@ -80,6 +82,7 @@ async function open(host: Host, home: Home, options: HolderOptions): Promise<Hol
   stack.use(await host.logs.setup({ file: home.logFile, stderr: options.logToStderr, level: settings.logLevel }));
   const log = host.logs.getLogger("app");
   const instance = host.random.uuid();
+  await removeUnfinished(host, home);
   const daemonId = await daemonIdOf(host, home);
   await writeOwnCommand(host, home);
 
@@ -193,8 +196,10 @@ async function open(host: Host, home: Home, options: HolderOptions): Promise<Hol
     },
     cancelDrain() {
       const cancelled = daemon.cancelDrain();
-      if (cancelled) log.info("asked to go on", { by: "control socket" });
-      return cancelled;
+      if (!cancelled) return false;
+      log.info("asked to go on", { by: "control socket" });
+      options.onDrainCancelled?.();
+      return true;
     },
   });
   const server = host.network.serveUnix(place.path, handler, (error) => {

@@ -1,10 +1,12 @@
 /** The home directory: found, made private, and refused with a reason when it cannot be used. */
 import { DroverError } from "../core/drover_error.ts";
-import { type Home, homeLayout, homeRoot } from "../core/home.ts";
+import { type Home, homeLayout, homeRoot, UNFINISHED_PREFIX } from "../core/home.ts";
 import { type Env, type Host, HostError } from "../core/ports.ts";
 import { isProfileName, PROFILE_RULE, profileRoot } from "../core/profile.ts";
 
 const OTHERS_MAY_WRITE = 0o022;
+/** Far more than a write takes on the slowest of disks. */
+const UNFINISHED_MS = 10 * 60_000;
 
 /** The home of this environment and profile (`DROVER_PROFILE` unless given); nothing is created. Throws `home_unusable`, `usage`. */
 export function findHome(host: Host, profile?: string): Home {
@@ -64,6 +66,27 @@ export async function openHome(host: Host, home: Home): Promise<void> {
     // The directories may all be there on a file system that is read-only or full by now; an empty file needs no space.
     await files.writeAtomic(`${home.runDirectory}/.writable`, "yes\n", { sync: false });
   });
+}
+
+/** Removes what writes that were cut off left in the home, as a token may be. What cannot be removed stays. */
+export async function removeUnfinished({ files, clock }: Pick<Host, "files" | "clock">, home: Home): Promise<void> {
+  const names = await unlessRefused(() => files.list(home.root)) ?? [];
+  for (const name of names.filter((one) => one.startsWith(UNFINISHED_PREFIX))) {
+    await unlessRefused(async () => {
+      const path = `${home.root}/${name}`;
+      const info = await files.stat(path, { link: true });
+      if (info?.isFile && clock.now() - info.mtimeMs > UNFINISHED_MS) await files.remove(path);
+    });
+  }
+}
+
+async function unlessRefused<T>(act: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await act();
+  } catch (error) {
+    if (error instanceof HostError) return undefined;
+    throw error;
+  }
 }
 
 /** Does something that belongs to opening the home; what the machine refuses there becomes `home_unusable`. */

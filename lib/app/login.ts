@@ -3,10 +3,11 @@ import { DroverError } from "../core/drover_error.ts";
 import type { Home } from "../core/home.ts";
 import type { Host } from "../core/ports.ts";
 import { isLoopback } from "../core/proxy.ts";
-import { rowOf } from "../core/config.ts";
+import { rowOf, valueAt } from "../core/config.ts";
 import { serverUrlOf } from "../core/remote_settings.ts";
-import { setInConfigFile, unsetInConfigFile } from "./config_file.ts";
+import { readConfigFile, setInConfigFile, unsetInConfigFile } from "./config_file.ts";
 import { readCredentials, removeCredentials, writeCredentials } from "./credentials.ts";
+import { removeUnfinished } from "./home_dir.ts";
 import { tellDaemon } from "./live_config.ts";
 import { demandServerAllowed } from "./machine_policy.ts";
 import { askAccount, type ServerAccount } from "./server_account.ts";
@@ -91,9 +92,9 @@ export const HOW_TO_GIVE = "pipe it in: drover login --token - < FILE; or type i
 /** Nothing is kept of a token that the server does not take. Throws `login_refused`, `server_unreachable`. */
 export async function logIn(host: Host, home: Home, { server, token }: LoginRequest): Promise<LoggedIn> {
   const account = await askAccount(host, { server, token });
-  const before = await readSettings(host, home);
-  const another = before.serverUrl !== "" && before.serverUrl !== server;
-  const consentTakenBack = another && await takeBackConsent(host, home);
+  // What cannot be read is said before anything is changed.
+  await readSettings(host, home);
+  const consentTakenBack = await takeBackConsent(host, home, server);
   await writeCredentials(host, home, { server, token, user: account.user, expiresAt: null });
   await setInConfigFile(host, home, { key: SERVER.key, value: server, same: (held) => held === server });
   const { serverUrl: counts, remoteEnabled, watchAll, watchedWorkspaces } = await readSettings(host, home);
@@ -105,8 +106,14 @@ export async function logIn(host: Host, home: Home, { server, token }: LoginRequ
   return { ...account, server, hiddenBy, consentTakenBack, consented, daemon };
 }
 
-/** What was allowed was allowed to the members of that server. True when there was anything. */
-async function takeBackConsent(host: Host, home: Home): Promise<boolean> {
+/**
+ * Before `server` is written down ("" for none): what was allowed was allowed to the members of the server that the files
+ * of this home name, whatever a variable says. True when that was another one and there was anything to take back.
+ */
+export async function takeBackConsent(host: Host, home: Home, server: string): Promise<boolean> {
+  const [file, credentials] = await Promise.all([readConfigFile(host, home), readCredentials(host, home)]);
+  const known = [SERVER.parse(valueAt(file, SERVER.key)), credentials?.server];
+  if (known.every((one) => !one || one === server)) return false;
   let taken = false;
   for (const name of ["remoteEnabled", "watchedWorkspaces", "watchAll"] as const) {
     taken = await unsetInConfigFile(host, home, rowOf(name).key) === "unset" || taken;
@@ -117,6 +124,7 @@ async function takeBackConsent(host: Host, home: Home): Promise<boolean> {
 /** The server that was left; null when nobody was logged in. */
 export async function logOut(host: Host, home: Home): Promise<string | null> {
   const credentials = await readCredentials(host, home);
+  await removeUnfinished(host, home);
   if (!await removeCredentials(host, home)) return null;
   await tellDaemon(host, home);
   return credentials?.server ?? "";

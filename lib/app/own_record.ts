@@ -121,29 +121,44 @@ interface GuardOptions extends OwnRecordOptions {
   readonly signal: AbortSignal;
 }
 
-/** The lock file and the record, looked at again and again: both are files, and anybody may have removed or replaced them. */
+/**
+ * The lock file and the record, looked at again and again: both are files, and anybody may have removed or replaced them. A
+ * look that fails is only put off: what was locked anew is given back at the end or to a successor, and never before.
+ */
 async function guard(host: Host, home: Home, options: GuardOptions): Promise<void> {
   const { log, signal } = options;
-  let own = await host.files.stat(home.daemonLock);
+  const lockFile = () => host.files.stat(home.daemonLock);
+  /** `undefined` until a look has told, and again after a lock of a new file. */
+  let own: { readonly file: FileInfo | undefined } | undefined;
   const regained: Lock[] = [];
+  const look = async (): Promise<"ours" | "superseded"> => {
+    const now = await lockFile();
+    own ??= { file: now };
+    if (!sameFile(own.file, now)) {
+      const lock = await host.locks.tryLock(home.daemonLock);
+      if (!lock) return "superseded";
+      regained.push(lock);
+      own = undefined;
+      log.warn("the lock file was replaced: locked the new one", { lock: home.daemonLock });
+      own = { file: await lockFile() };
+    }
+    const record = await readPidfile(host.files, home.pidfile);
+    if (record?.instance === options.instance) return "ours";
+    log.warn("the record was lost: written again", { found: record?.instance ?? "none" });
+    await options.write();
+    return "ours";
+  };
   try {
+    own = await lockFile().then((file) => ({ file }), () => undefined);
     for (;;) {
       await host.clock.sleep(CHECK_MS, { signal });
-      const now = await host.files.stat(home.daemonLock);
-      if (!sameFile(own, now)) {
-        const lock = await host.locks.tryLock(home.daemonLock);
-        if (!lock) {
-          log.error("another process holds the home: leaving it", { instance: options.instance });
-          return options.onSuperseded();
-        }
-        regained.push(lock);
-        own = await host.files.stat(home.daemonLock);
-        log.warn("the lock file was replaced: locked the new one", { lock: home.daemonLock });
-      }
-      const record = await readPidfile(host.files, home.pidfile);
-      if (record?.instance === options.instance) continue;
-      log.warn("the record was lost: written again", { found: record?.instance ?? "none" });
-      await options.write();
+      const found = await look().catch((error) => {
+        if (signal.aborted) throw error;
+        log.warn("cannot look at the home, trying again", { error: String(error) });
+      });
+      if (found !== "superseded") continue;
+      log.error("another process holds the home: leaving it", { instance: options.instance });
+      return options.onSuperseded();
     }
   } finally {
     for (const lock of regained) lock.release();

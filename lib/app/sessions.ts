@@ -106,8 +106,21 @@ async function holdAlone(
 }
 
 /** Tasks of runs that joined are waited for, queued ones included: their callers are looking on. */
-async function leave(host: Host, holder: Holder, abandoned: AbortSignal): Promise<void> {
-  while (!abandoned.aborted && (await holder.userApi.queue()).mine > 0) await host.clock.sleep(POLL_MS);
+export async function leave(
+  { clock }: Pick<Host, "clock">,
+  holder: Pick<Holder, "daemon" | "userApi" | "closed">,
+  abandoned: AbortSignal,
+): Promise<void> {
+  // One that another command has ended has nobody left to wait for, and its store may be closed in any moment.
+  const over = () => abandoned.aborted || holder.daemon.phase.kind === "stopped";
+  while (!over()) {
+    const { mine } = await holder.userApi.queue().catch((error) => {
+      if (!over()) throw error;
+      return { mine: 0 };
+    });
+    if (mine === 0) break;
+    await clock.sleep(POLL_MS);
+  }
   holder.daemon.stop();
   await holder.closed;
 }

@@ -13,6 +13,8 @@ export interface FollowOptions {
   readonly onTask: (task: TaskView) => void;
   /** A new connection after the old one broke; `undefined` while nobody answers. */
   readonly reconnect?: () => Promise<UserApi | undefined>;
+  /** What there is to say of a task whose holder has ended, where there is no other to connect to. */
+  readonly lost?: (task: string, cause: DroverError) => DroverError;
   /** Where it is no daemon of this machine that went away. */
   readonly patience?: {
     readonly ms: number;
@@ -41,7 +43,8 @@ export async function followTask(first: UserApi, id: string, options: FollowOpti
       since = 0;
     } catch (error) {
       options.signal.throwIfAborted();
-      if (!(error instanceof DroverError && error.code === "not_running") || !options.reconnect) throw error;
+      if (!(error instanceof DroverError && error.code === "not_running")) throw error;
+      if (!options.reconnect) throw options.lost?.(current, error) ?? error;
       api = await comeBack(options, current, error);
     }
   }

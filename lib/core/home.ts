@@ -59,6 +59,9 @@ export interface Home {
   readonly updaterOut: string;
 }
 
+/** How the name of a file begins that is being written beside the one it is to replace. */
+export const UNFINISHED_PREFIX = ".tmp-";
+
 /** `DROVER_HOME`, else `~/.drover`. `undefined` when neither it nor `HOME` is an absolute path. */
 export function homeRoot(env: Env): string | undefined {
   const set = env.DROVER_HOME || (env.HOME ? `${env.HOME}/.drover` : "");

@@ -1,5 +1,6 @@
 /** Files with private modes: directories 0700, files 0600, every whole-file write atomic. */
 import { dirname } from "@std/path";
+import { UNFINISHED_PREFIX } from "../core/home.ts";
 import type { FileInfo, Files } from "../core/ports.ts";
 import { effect, hostErrorCode } from "./errors.ts";
 
@@ -48,7 +49,7 @@ async function writeAtomic(
   text: string | Uint8Array,
   { mode = PRIVATE_FILE, sync = true }: { mode?: number; sync?: boolean },
 ): Promise<void> {
-  const temporary = await Deno.makeTempFile({ dir: dirname(path), prefix: ".tmp-" });
+  const temporary = await Deno.makeTempFile({ dir: dirname(path), prefix: UNFINISHED_PREFIX });
   try {
     using file = await Deno.open(temporary, { write: true });
     await writeAll(file, text);

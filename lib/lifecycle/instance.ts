@@ -1,5 +1,6 @@
 /** `start`, `stop` and `restart` of a home's daemon: each under the restart lock, after which everything is looked at again. */
 import { stepBreaker } from "../core/breaker.ts";
+import { DroverError } from "../core/drover_error.ts";
 import { compareBuilds, decide } from "../core/handshake.ts";
 import type { Home } from "../core/home.ts";
 import type { StartReason } from "../core/launch.ts";
@@ -7,10 +8,11 @@ import { CONTROL_PROTOCOL, type Hello } from "../wire/control.ts";
 import { readLifecycle, updateLifecycle } from "./lifecycle_file.ts";
 import { launchOf, stopForRestart } from "./kept_launch.ts";
 import { refusal, replaceHeld } from "./replace.ts";
+import { type ControlPort, type Look, observe } from "./observe.ts";
 import { unlessHostFails, withRestartLock } from "./restart_lock.ts";
 import { launchHeld } from "./start.ts";
 import { stopHeld, type StopOptions, type Stopped } from "./stop.ts";
-import { Approach, type InstancePorts, isPreliminary, LOCK_EXTRA_MS, wentAway } from "./verb.ts";
+import { Approach, type InstancePorts, isPreliminary, LOCK_EXTRA_MS, refusalOf, wentAway } from "./verb.ts";
 
 export interface StartOptions {
   /** Behind `drover daemon --quiet`. */
@@ -70,17 +72,61 @@ async function noteStop(ports: InstancePorts, home: Home, by: string): Promise<v
   }));
 }
 
-/** A drain ends the daemon for good, and taking it back says that it is wanted. */
-export function noteDrain(
-  ports: InstancePorts,
-  home: Home,
-  { cancel, onWait }: { cancel: boolean; onWait?: (text: string) => void },
-): Promise<void> {
+export interface DrainOptions {
+  readonly onWait?: (text: string) => void;
+}
+
+/**
+ * Asks whoever serves by the time the lock is ours to end when nothing runs, and leaves it to that; who was asked. Throws
+ * `not_running`, and `busy` where a run holds the home.
+ */
+export function drainDaemon(ports: InstancePorts, home: Home, { onWait }: DrainOptions): Promise<Hello> {
   return withRestartLock(ports, home, {
     command: "drain",
     timeoutMs: LOCK_EXTRA_MS,
     onWait,
-    run: () => cancel ? noteWanted(ports, home) : noteStop(ports, home, "drain"),
+    async run() {
+      using look = await observe(ports, home);
+      const control = answering(look, home);
+      // First: one that a service manager starts in this moment reads it.
+      await unlessHostFails(noteStop(ports, home, "drain"));
+      await control.stop("drain");
+      return control.hello;
+    },
+  });
+}
+
+/** Takes a drain back, which says that the daemon is wanted; who serves. Throws as `drainDaemon` does. */
+export async function cancelDrain(ports: InstancePorts, home: Home, { onWait }: DrainOptions): Promise<Hello> {
+  // At once: whoever holds the lock may wait for this very drain to end.
+  {
+    using look = await observe(ports, home);
+    await answering(look, home).cancelDrain();
+  }
+  return await withRestartLock(ports, home, {
+    command: "drain",
+    timeoutMs: LOCK_EXTRA_MS,
+    onWait,
+    async run() {
+      using look = await observe(ports, home);
+      const { hello } = answering(look, home);
+      // Somebody else has drained it meanwhile, and noted that.
+      if (hello.phase !== "draining" && hello.phase !== "stopped") await noteWanted(ports, home);
+      return hello;
+    },
+  });
+}
+
+/** Throws `not_running`, and `busy` where a run holds the home. */
+function answering({ control }: Look, home: Home): ControlPort {
+  if (!control) throw nobodyToDrain(home);
+  if (control.hello.mode === "run") throw refusalOf("drain", home, "run-holds-home");
+  return control;
+}
+
+export function nobodyToDrain({ root }: Home): DroverError {
+  return new DroverError("not_running", `Cannot drain: no daemon answers for ${root}`, {
+    hint: "drover status tells more",
   });
 }
 

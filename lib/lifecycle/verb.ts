@@ -121,7 +121,7 @@ export class Approach {
     }
     if (step.kind === "refuse") {
       // A look is no snapshot: a daemon that ends while it is looked at may seem to be any of these.
-      if (step.why === "run-holds-home" || step.why === this.#refused) throw this.#refusal(step.why);
+      if (step.why === "run-holds-home" || step.why === this.#refused) throw refusalOf(this.verb, home, step.why);
       this.#refused = step.why;
       // One that is of this home has its record again at the next look.
       if (step.why === "unmanaged") await look.control?.adopt().catch(() => {});
@@ -136,15 +136,15 @@ export class Approach {
       { phase: "look", details: { pid: pid ?? null }, hint: "wait until it is done, or end it with drover stop --now" },
     );
   }
+}
 
-  #refusal(reason: RefuseReason): DroverError {
-    const { why, hint } = REFUSALS[reason];
-    const code = reason === "run-holds-home" ? "busy" : "unmanaged";
-    return new DroverError(code, `Cannot ${this.verb} the daemon of ${this.home.root}: ${why}`, {
-      phase: "look",
-      hint: hint.replaceAll("LOCK", this.home.daemonLock),
-    });
-  }
+export function refusalOf(verb: string, home: Home, reason: RefuseReason): DroverError {
+  const { why, hint } = REFUSALS[reason];
+  const code = reason === "run-holds-home" ? "busy" : "unmanaged";
+  return new DroverError(code, `Cannot ${verb} the daemon of ${home.root}: ${why}`, {
+    phase: "look",
+    hint: hint.replaceAll("LOCK", home.daemonLock),
+  });
 }
 
 /**

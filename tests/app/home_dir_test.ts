@@ -1,6 +1,6 @@
 /** The home directory: made private, refused with a reason, and with an identity and a command of its own. */
 import { assert, assertEquals, assertMatch, assertNotEquals, assertRejects, assertThrows } from "@std/assert";
-import { daemonIdOf, findHome, openHome, writeOwnCommand } from "../../lib/app/home_dir.ts";
+import { daemonIdOf, findHome, openHome, removeUnfinished, writeOwnCommand } from "../../lib/app/home_dir.ts";
 import { DroverError } from "../../lib/core/drover_error.ts";
 import { homeLayout } from "../../lib/core/home.ts";
 import { tempDirectory } from "../host/temp_directory.ts";
@@ -118,4 +118,25 @@ Deno.test("writeOwnCommand() puts a command into the home that runs this program
   const { stdout } = await outputOf(`${home.bin}/drover`, ["a b", '"c"']);
   assertEquals(new TextDecoder().decode(stdout), `it's $HOME two words a b "c"\n`);
   assertEquals(await modeOf(`${home.bin}/drover`), 0o700);
+});
+
+Deno.test("removeUnfinished() takes what a killed write left, and neither a write that goes on nor anything else", async () => {
+  await using dir = await tempDirectory();
+  const { host } = testHost();
+  const home = homeLayout(dir.at("home"));
+  await removeUnfinished(host, home);
+  await openHome(host, home);
+  const place = async (name: string, minutes: number) => {
+    await host.files.writeAtomic(`${home.root}/${name}`, "secret");
+    await host.files.setModified(`${home.root}/${name}`, host.clock.now() - minutes * 60_000);
+  };
+  await place(".tmp-old", 11);
+  await place(".tmp-new", 9);
+  await place(".tmp-tomorrow", -1_440);
+  await place("credentials.json", 11);
+  await host.files.makeDirectory(`${home.root}/.tmp-directory`);
+  await host.files.setModified(`${home.root}/.tmp-directory`, 0);
+  const before = await host.files.list(home.root);
+  await removeUnfinished(host, home);
+  assertEquals(await host.files.list(home.root), before.filter((name) => name !== ".tmp-old"));
 });

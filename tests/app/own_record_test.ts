@@ -3,6 +3,7 @@ import { assertEquals, assertNotEquals } from "@std/assert";
 import { createOwnRecord } from "../../lib/app/own_record.ts";
 import { BREAKER, FRESH_BREAKER, stepBreaker } from "../../lib/core/breaker.ts";
 import { type Home, homeLayout } from "../../lib/core/home.ts";
+import { type Files, HostError } from "../../lib/core/ports.ts";
 import { createClock } from "../../lib/host/clock.ts";
 import { createLocks } from "../../lib/host/lock.ts";
 import { readLifecycle, updateLifecycle } from "../../lib/lifecycle/lifecycle_file.ts";
@@ -20,7 +21,16 @@ const locks = createLocks(createClock());
 
 async function world(dir: { at(name: string): string }) {
   const base = testHost({ env: { FLAVOUR: "vanilla" }, selfCommand: [Deno.execPath()] });
-  const host = { ...base.host, locks };
+  const faults = { left: 0 };
+  const files: Files = {
+    ...base.host.files,
+    stat(path, options) {
+      if (faults.left === 0 || path !== home.daemonLock) return base.host.files.stat(path, options);
+      faults.left--;
+      return Promise.reject(new HostError("other", `Cannot look at ${path}`));
+    },
+  };
+  const host = { ...base.host, files, locks };
   const home: Home = homeLayout(dir.at("home"));
   await host.files.makeDirectory(home.root);
   let superseded = 0;
@@ -32,7 +42,7 @@ async function world(dir: { at(name: string): string }) {
     supervisor: "none",
     onSuperseded: () => superseded++,
   });
-  return { host, home, record, clock: base.clock, superseded: () => superseded };
+  return { host, home, record, faults, clock: base.clock, superseded: () => superseded };
 }
 
 /** Lets time pass until something has happened on the real disk. */
@@ -84,6 +94,32 @@ Deno.test("a holder whose lock file was replaced locks the new one, or leaves it
     assertEquals((await readPidfile(host.files, home.pidfile))?.instance, taken ? "successor" : undefined);
     successor?.release();
   }
+});
+
+Deno.test("a look at the home that fails is only put off: what was locked anew stays ours, and what is lost comes back", async () => {
+  await using dir = await tempDirectory();
+  const { host, home, record, faults, clock, superseded } = await world(dir);
+  using _lock = await host.locks.tryLock(home.daemonLock);
+  // The very first look already.
+  faults.left = 1;
+  const published = await record.publish();
+  const tried = () => passing(clock, () => Promise.resolve(faults.left === 0), "it has looked");
+  const isHeld = async () => {
+    if (await Deno.stat(home.daemonLock).catch(() => undefined) === undefined) return false;
+    const other = await host.locks.tryLock(home.daemonLock);
+    other?.release();
+    return other === undefined;
+  };
+  await tried();
+  await Deno.remove(home.daemonLock);
+  await passing(clock, isHeld, "it holds the new file");
+  faults.left = 3;
+  await tried();
+  await Deno.remove(home.pidfile);
+  await passing(clock, async () => await readPidfile(host.files, home.pidfile) !== undefined, "the record is back");
+  assertEquals([await isHeld(), superseded()], [true, 0]);
+  await published[Symbol.asyncDispose]();
+  assertEquals([await isHeld(), superseded()], [false, 0]);
 });
 
 Deno.test("a daemon that is up for long enough ends the row of failures, although it was ready later than it was there", async () => {

@@ -1,6 +1,6 @@
 /** Commands as terminals give them to the simulated machine: the real code of each verb, its deadline, and what its result must mean. */
 import { DroverError } from "../../lib/core/drover_error.ts";
-import { restartDaemon, startDaemon, stopDaemon } from "../../lib/lifecycle/instance.ts";
+import { cancelDrain, drainDaemon, restartDaemon, startDaemon, stopDaemon } from "../../lib/lifecycle/instance.ts";
 import { observe, type StopMode } from "../../lib/lifecycle/observe.ts";
 import { stateOf } from "../../lib/core/handshake.ts";
 import { makeUsable } from "../../lib/lifecycle/replace.ts";
@@ -48,7 +48,7 @@ const DEFINED: { readonly [V in Verb]: readonly string[] } = {
   restart: ["busy", "timeout", "daemon_failed", "drain_deadline", "unmanaged", "breaker_open"],
   status: [],
   use: ["not_running", "busy", "timeout", "daemon_failed", "version_conflict", "breaker_open", "unmanaged"],
-  drain: ["not_running"],
+  drain: ["not_running", "busy"],
   cancel: ["not_running", "busy"],
   foreground: [],
   run: [],
@@ -160,11 +160,9 @@ async function act(world: World, caller: Caller, spec: CommandSpec): Promise<str
       return look.control ? (await makeUsable(ports, HOME, look.control.hello)).kind : "nobody";
     }
     case "drain":
-    case "cancel": {
-      using look = await observe(ports, HOME);
-      await (spec.verb === "drain" ? look.control?.stop("drain") : look.control?.cancelDrain());
-      return look.control ? "asked" : "nobody";
-    }
+    case "cancel":
+      await (spec.verb === "drain" ? drainDaemon : cancelDrain)(ports, HOME, {});
+      return "asked";
     default: {
       using look = await observe(ports, HOME);
       return stateOf(look.observation);

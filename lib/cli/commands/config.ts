@@ -2,7 +2,15 @@
 import { readConfigFile, setInConfigFile, unsetInConfigFile } from "../../app/config_file.ts";
 import { tellDaemon } from "../../app/live_config.ts";
 import { type SettingView, settingViews } from "../../app/setting_view.ts";
-import { findSetting, rowOf, SETTING_NAMES, settingNamed, type Settings, strangeKeys } from "../../core/config.ts";
+import {
+  findSetting,
+  rowOf,
+  SETTING_NAMES,
+  settingNamed,
+  type Settings,
+  strangeKeys,
+  valueAt,
+} from "../../core/config.ts";
 import { DroverError } from "../../core/drover_error.ts";
 import { takesAll } from "../../core/live_settings.ts";
 import { closest } from "../args.ts";
@@ -18,6 +26,7 @@ const EFFECT = {
 const WHEN = `
 A running daemon takes the limits of tasks, what keeps it from claiming, and the workspaces it watches at once, and the
 rest at its next start; drover status says what waits.`;
+const CONSENT_GONE = "What the server before was allowed is taken back: drover enable remote allows it anew";
 const OVERRULED = "the policy of this machine has the say";
 const KEY = { operands: "KEY", minOperands: 1, maxOperands: 1 } as const;
 const KEYS = `KEY is one of ${SETTING_NAMES.map((name) => rowOf(name).key).join(", ")}.`;
@@ -99,17 +108,20 @@ export const configSet: Command = {
       const parsed = row.parse(held);
       return parsed !== undefined && row.write(parsed) === value;
     };
+    const consentTakenBack = await leaveServer(context, name, wanted);
     const status = await setInConfigFile(host, home, { key, value, same });
     const hiddenBy = hidingVariable(context, name);
     const takesEffect = await takeEffect(context, name);
     const counts = (await settingViews(host, await readConfigFile(host, home))).of(name);
     const overruledBy = counts.source === "policy" ? counts.value : null;
-    output.result({ status, key, value, hiddenBy, overruledBy, takesEffect, file: home.config }, () => {
+    const done = { status, key, value, hiddenBy, overruledBy, takesEffect, consentTakenBack, file: home.config };
+    output.result(done, () => {
       output.line(
         status === "set"
           ? `${key} is ${shown(value)} now. ${EFFECT[takesEffect]}`
           : `${key} was ${shown(value)} already`,
       );
+      if (consentTakenBack) output.line(paint.yellow(CONSENT_GONE));
       if (hiddenBy) output.line(paint.yellow(`Here the variable ${hiddenBy} is set and comes before config.json`));
       if (counts.source === "policy") output.line(paint.yellow(`It stays ${shown(counts.value)}: ${OVERRULED}`));
     });
@@ -127,23 +139,34 @@ export const configUnset: Command = {
     const home = context.home();
     const key = args.positional[0]!;
     const name = nameOf(key);
+    const consentTakenBack = await leaveServer(context, name, "");
     const status = await unsetInConfigFile(host, home, key);
     const setting = (await settingViews(host, {})).of(name);
     const takesEffect = await takeEffect(context, name);
-    output.result(
-      { status, key, value: setting.value, source: setting.source, takesEffect, file: home.config },
-      () => {
-        const left = `${shown(setting.value)} (${setting.source})`;
-        output.line(
-          status === "unset"
-            ? `${key} is ${left} now. ${EFFECT[takesEffect]}`
-            : `${key} was not in config.json; it is ${left}`,
-        );
-      },
-    );
+    const { value, source } = setting;
+    output.result({ status, key, value, source, takesEffect, consentTakenBack, file: home.config }, () => {
+      const left = `${shown(value)} (${source})`;
+      output.line(
+        status === "unset"
+          ? `${key} is ${left} now. ${EFFECT[takesEffect]}`
+          : `${key} was not in config.json; it is ${left}`,
+      );
+      if (consentTakenBack) output.line(paint.yellow(CONSENT_GONE));
+    });
     return EXIT_CODES.ok.code;
   },
 };
+
+/** Before another server is written down, by hand as by a login. True when something was taken back. */
+async function leaveServer({ host, home }: CommandContext, name: keyof Settings, next: unknown): Promise<boolean> {
+  if (name !== "serverUrl") return false;
+  const row = rowOf(name);
+  const held = row.parse(valueAt(await readConfigFile(host, home()), row.key)) ?? "";
+  if (held === next) return false;
+  // Loaded late: the other settings need none of it.
+  const { takeBackConsent } = await import("../../app/login.ts");
+  return await takeBackConsent(host, home(), String(next));
+}
 
 /** Tells a running daemon, which would find out by itself in a moment. */
 async function takeEffect({ host, home }: CommandContext, name: keyof Settings): Promise<keyof typeof EFFECT> {

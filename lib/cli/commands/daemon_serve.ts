@@ -44,7 +44,7 @@ export async function serve(context: CommandContext, serving: Serving): Promise<
   const point = host.system.env[NONCE_VARIABLE] ? ports.faultPoint : undefined;
   await point?.("successor.begun");
   using signals = new SignalLadder(context, serving);
-  let holder = await open(context, { settings, flags, serving, handOff });
+  let holder = await open(context, { settings, flags, serving, handOff, signals });
   await point?.("successor.holds");
   signals.holder = holder;
   const { operation } = await readLifecycle(host.files, home);
@@ -74,7 +74,7 @@ export async function serve(context: CommandContext, serving: Serving): Promise<
     // What is written down stays so until we serve again: should we fail, too, the next command starts a daemon.
     const { daemon: { runtimes: known } } = holder;
     await holder.daemon.handOffFailed();
-    holder = await open(context, { settings, flags, serving, handOff, known });
+    holder = await open(context, { settings, flags, serving, handOff, signals, known });
     signals.holder = holder;
     host.logs.getLogger("reload").error("the successor did not make it, going on as before", { why: outcome.why });
     const serves = await begin(context, { holder, signals });
@@ -85,11 +85,12 @@ export async function serve(context: CommandContext, serving: Serving): Promise<
 
 async function open(
   { host, home, args, argv }: CommandContext,
-  { settings, flags, serving, handOff, known }: {
+  { settings, flags, serving, handOff, signals, known }: {
     settings: Settings;
     flags: SettingFlags;
     serving: Serving;
     handOff: HandOff;
+    signals: SignalLadder;
     known?: readonly Runtime[];
   },
 ): Promise<Holder> {
@@ -102,6 +103,7 @@ async function open(
     logToStderr: !args.switches.has("quiet"),
     supervisor: serving.supervisor,
     handOff,
+    onDrainCancelled: () => signals.forget(),
     ...(known ? { known } : {}),
   });
 }
@@ -150,17 +152,19 @@ function announce(
 }
 
 /** What the first, second and third signal mean; heard all the time, also while the home passes from one to the other. */
-class SignalLadder implements Disposable {
+export class SignalLadder implements Disposable {
   count = 0;
   /** The daemon that is to hear of it; none while there is none. */
-  holder: Holder | undefined;
+  holder: Pick<Holder, "daemon"> | undefined;
   /** The code to leave with, without waiting for anything. */
   readonly left: Promise<number>;
-  readonly #told = new AbortController();
+  #told = new AbortController();
+  /** Ends the tasks where a manager sets a limit to the drain. */
+  #limit: Disposable | undefined;
   readonly #used = new DisposableStack();
   #leave!: (code: number) => void;
 
-  constructor({ host, output }: CommandContext, { drainMs }: Serving) {
+  constructor({ host, output }: Pick<CommandContext, "host" | "output">, { drainMs }: Pick<Serving, "drainMs">) {
     this.left = new Promise((resolve) => this.#leave = resolve);
     const log = host.logs.getLogger("app");
     this.#used.use(host.signals.on(["SIGINT", "SIGTERM"], (name) => {
@@ -174,9 +178,12 @@ class SignalLadder implements Disposable {
           output.note(`drover: waiting for ${running} running task${running === 1 ? "" : "s"}; again to end them now`);
         }
         daemon?.stop();
-        if (drainMs !== undefined) this.#used.use(host.clock.after(drainMs, () => this.holder?.daemon.cancelTasks()));
-      } else if (this.count === 2) daemon?.cancelTasks();
-      else this.#leave(EXIT_CODES.interrupted.code);
+        if (drainMs !== undefined) this.#limit = host.clock.after(drainMs, () => this.holder?.daemon.cancelTasks());
+      } else if (this.count === 2) {
+        // First, or it would claim the next attempt of what it ends here.
+        daemon?.stop();
+        daemon?.cancelTasks();
+      } else this.#leave(EXIT_CODES.interrupted.code);
     }));
     // A closed terminal is no reason to end: whoever wants that sends SIGTERM.
     this.#used.use(host.signals.on(["SIGHUP"], () => log.info("the terminal is closed", { by: "SIGHUP" })));
@@ -187,7 +194,16 @@ class SignalLadder implements Disposable {
     return this.#told.signal;
   }
 
+  /** Somebody took back what was begun: the next signal is the first again. */
+  forget(): void {
+    this.count = 0;
+    this.#told = new AbortController();
+    this.#limit?.[Symbol.dispose]();
+    this.#limit = undefined;
+  }
+
   [Symbol.dispose](): void {
+    this.#limit?.[Symbol.dispose]();
     this.#used.dispose();
   }
 }

@@ -1,12 +1,19 @@
 /** `drover start`, `stop`, `restart` and `drain`: the background daemon, one per home, safely from any terminal. */
 import { connectControl } from "../../app/reach.ts";
-import { openHome } from "../../app/home_dir.ts";
+import { checkHome, openHome } from "../../app/home_dir.ts";
 import { instancePorts } from "../../app/instance.ts";
 import { readSettings } from "../../app/settings.ts";
 import { parseDuration } from "../../core/config.ts";
 import { DroverError } from "../../core/drover_error.ts";
 import type { Home } from "../../core/home.ts";
-import { noteDrain, restartDaemon, startDaemon, stopDaemon } from "../../lifecycle/instance.ts";
+import {
+  cancelDrain,
+  drainDaemon,
+  nobodyToDrain,
+  restartDaemon,
+  startDaemon,
+  stopDaemon,
+} from "../../lifecycle/instance.ts";
 import type { StopMode } from "../../lifecycle/observe.ts";
 import type { Hello } from "../../wire/control.ts";
 import type { Command, CommandContext, OptionSpec } from "../command.ts";
@@ -128,18 +135,13 @@ export const drain: Command = {
   async run(context) {
     const { host, output, args } = context;
     const home = context.home();
-    using control = await connectControl(host, home);
-    if (!control) {
-      throw new DroverError("not_running", `Cannot drain: no daemon answers for ${home.root}`, {
-        hint: "drover status tells more",
-      });
-    }
     const cancel = args.switches.has("cancel");
-    if (cancel) await control.cancelDrain();
-    else await control.stop("drain");
-    await noteDrain(instancePorts(context.host, home), home, { cancel, onWait: waiting(context) });
+    // A home that was never used is not made by asking for an end.
+    if (!await checkHome(host, home)) throw nobodyToDrain(home);
+    const ports = instancePorts(host, home);
+    const hello = await (cancel ? cancelDrain : drainDaemon)(ports, home, { onWait: waiting(context) });
     output.result(
-      { status: cancel ? "resumed" : "draining", ...about(control.hello, home) },
+      { status: cancel ? "resumed" : "draining", ...about(hello, home) },
       () =>
         output.line(
           cancel ? "drover takes tasks again" : "drover takes no new tasks and ends when the running ones are done",

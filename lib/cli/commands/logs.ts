@@ -1,12 +1,14 @@
 /** `drover logs`: the end of the daemon's log or of a task's transcript, and what is added to it. */
 import { openUserSession } from "../../app/sessions.ts";
 import { DroverError } from "../../core/drover_error.ts";
-import { type Host, HostError } from "../../core/ports.ts";
+import { HostError } from "../../core/ports.ts";
 import type { Command, CommandContext } from "../command.ts";
 import { EXIT_CODES } from "../exit_code.ts";
 
 const DEFAULT_LINES = 50;
 const POLL_MS = 200;
+const CHUNK_BYTES = 256 * 1024;
+const NEWLINE = 0x0a;
 
 export const logs: Command = {
   name: "logs",
@@ -22,15 +24,20 @@ async function showLogs(context: CommandContext): Promise<number> {
   const { host, output, args } = context;
   const count = lineCount(args.values.lines);
   const path = await pathOf(context);
-  const text = await readIfThere(host, path);
-  const lines = text === undefined ? [] : text.split("\n").filter((line) => line !== "").slice(-count);
-  if (text === undefined && !args.switches.has("follow")) {
+  const follows = args.switches.has("follow") && !output.json;
+  // Before it is read: one that takes its place meanwhile is another file then.
+  const ino = (await host.files.stat(path))?.ino;
+  const bytes = await readIfThere(() => host.files.readBytes(path));
+  // A line that is still being written is shown once it is whole, where that is waited for.
+  const shown = bytes?.subarray(0, follows ? bytes.lastIndexOf(NEWLINE) + 1 : undefined) ?? new Uint8Array();
+  const lines = new TextDecoder().decode(shown).split("\n").filter((line) => line !== "").slice(-count);
+  if (!bytes && !args.switches.has("follow")) {
     throw new DroverError("not_running", `Cannot show ${path}: there is no such log yet`, {
       hint: "drover start starts a daemon; drover status tells more",
     });
   }
   output.result({ path, lines }, () => lines.forEach((line) => output.line(line)));
-  if (args.switches.has("follow") && !output.json) await follow(context, path, text ?? "");
+  if (follows) await follow(context, path, { ino, offset: shown.length });
   return EXIT_CODES.ok.code;
 }
 
@@ -49,30 +56,39 @@ async function pathOf(context: CommandContext): Promise<string> {
   return `${home.transcripts}/${(await session.showTask(task)).id}.jsonl`;
 }
 
-async function readIfThere(host: Host, path: string): Promise<string | undefined> {
+async function readIfThere(read: () => Promise<Uint8Array>): Promise<Uint8Array | undefined> {
   try {
-    return await host.files.readText(path);
+    return await read();
   } catch (error) {
     if (error instanceof HostError && error.code === "not-found") return undefined;
     throw error;
   }
 }
 
-/** The files are bounded (5 MB), so a change is read whole; a file that shrank was rotated and begins anew. */
-async function follow({ host, output }: CommandContext, path: string, seen: string): Promise<void> {
+/** From the byte on to which it was shown. A file that shrank, or another one of its name, begins anew. */
+async function follow(
+  { host, output }: CommandContext,
+  path: string,
+  { ino, offset }: { ino: number | undefined; offset: number },
+): Promise<void> {
   const abort = new AbortController();
   using _signals = host.signals.on(["SIGINT", "SIGTERM"], () => abort.abort());
-  let size = (await host.files.stat(path))?.size ?? 0;
-  let text = seen;
+  let seen = { ino, offset, decoder: new TextDecoder(), rest: "" };
   while (!abort.signal.aborted) {
     await host.clock.sleep(POLL_MS, { signal: abort.signal }).catch(() => {});
-    const now = (await host.files.stat(path))?.size ?? 0;
-    if (now === size) continue;
-    size = now;
-    const next = await readIfThere(host, path) ?? "";
-    const added = next.startsWith(text) ? next.slice(text.length) : next;
-    const complete = added.lastIndexOf("\n") + 1;
-    if (complete > 0) output.line(added.slice(0, complete - 1));
-    text = next.slice(0, next.length - (added.length - complete));
+    const now = await host.files.stat(path);
+    if (now?.ino !== seen.ino || now === undefined || now.size < seen.offset) {
+      seen = { ino: now?.ino, offset: 0, decoder: new TextDecoder(), rest: "" };
+    }
+    while (now && seen.offset < now.size && !abort.signal.aborted) {
+      const range = { offset: seen.offset, bytes: Math.min(CHUNK_BYTES, now.size - seen.offset) };
+      const bytes = await readIfThere(() => host.files.readRange(path, range));
+      if (!bytes?.length) break;
+      seen.offset += bytes.length;
+      const text = seen.rest + seen.decoder.decode(bytes, { stream: true });
+      const complete = text.lastIndexOf("\n") + 1;
+      if (complete > 0) output.line(text.slice(0, complete - 1));
+      seen.rest = text.slice(complete);
+    }
   }
 }

@@ -281,6 +281,14 @@ async function introduce(
   }
 }
 
+/** This process held the home, and nothing but another command ends it before its task is over. */
+function endedByOthers(task: string, cause: DroverError): DroverError {
+  return new DroverError("not_running", `Another command ended this drover; task ${task} waits for the next daemon`, {
+    hint: `drover start starts one; look with: drover tasks follow ${task}`,
+    cause,
+  });
+}
+
 /** `undefined` when the user left before the end. */
 async function follow(
   context: CommandContext,
@@ -299,7 +307,9 @@ async function follow(
   const followed = followTask(session.api, task.id, {
     clock: host.clock,
     signal: interrupts.detached,
-    ...(session.kind === "own" ? {} : { ...again, reconnect: async () => use(await again.reconnect()) }),
+    ...(session.kind === "own"
+      ? { lost: endedByOthers }
+      : { ...again, reconnect: async () => use(await again.reconnect()) }),
     onMessage: (message) => {
       messages.push(message);
       prompt.print(messageLines(message));
