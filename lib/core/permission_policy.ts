@@ -21,6 +21,12 @@ export function tighten(ownersPolicy: Permission, requested: Permission | undefi
   return WIDTH[requested] < WIDTH[ownersPolicy] ? requested : ownersPolicy;
 }
 
+/** The least that an agent can promise, where that is no more than `limit`. */
+export function narrowest(able: readonly Permission[], limit: Permission): Permission | undefined {
+  const [first] = able.toSorted((a, b) => WIDTH[a] - WIDTH[b]);
+  return first && WIDTH[first] <= WIDTH[limit] ? first : undefined;
+}
+
 /**
  * Whether a server may name the command that is started for its tasks. One that nobody here chose has promised nothing,
  * and asking it for its version runs it already.

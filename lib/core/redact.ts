@@ -9,6 +9,10 @@ export interface Redaction {
 /** Names of variables that hold secrets. Bounded, or the search would look from every place of a long word to its end. */
 const SECRET_NAME = "[A-Z0-9_]{0,64}(?:SECRET|TOKEN|PASSWORD|PASSWD|API_?KEY|PRIVATE_?KEY|ACCESS_?KEY)[A-Z0-9_]{0,64}";
 
+/** Between such a name and its value. */
+const EQUALS = "\\s*=\\s*";
+const COLON = `\\\\?["']?\\s*:\\s*`;
+
 /** In order: a pattern may rely on the ones before it. The lookups in replacements keep what names the secret. */
 export const REDACTIONS: readonly Redaction[] = [
   {
@@ -37,8 +41,13 @@ export const REDACTIONS: readonly Redaction[] = [
     replacement: "$1:[redacted]@",
   },
   {
-    pattern: new RegExp(`\\b(${SECRET_NAME})(\\s*=\\s*)(["']?)(?!\\[redacted)[^\\s"']{6,}\\3`, "g"),
-    replacement: "$1$2[redacted]",
+    // A quote, also one of JSON within JSON, ends the value and stays; what cannot begin a value comes after the end of one.
+    pattern: new RegExp(
+      `\\b(${SECRET_NAME})(${EQUALS}|${COLON}(?=\\\\?["']))(?:(\\\\?(["']))(?!\\[redacted|[\\s,:}\\]])` +
+        `(?:(?!\\4)[^\\\\\\n]|\\\\(?!\\4)){6,1000}(?=\\\\?\\4)|(?!\\[redacted)[^\\s"']{6,})`,
+      "g",
+    ),
+    replacement: "$1$2$3[redacted]",
   },
 ];
 
@@ -73,7 +82,10 @@ const MAX_WORD = 4 * 1024;
 /** The longest private keys in use have some 13,000 characters. */
 const MAX_KEY = 16 * 1024;
 /** What makes the next word a secret. */
-const INTRODUCTION = new RegExp(`\\b(?:[Bb]earer\\s+|BEARER\\s+|${SECRET_NAME}\\s*(?:=\\s*)?)$`);
+const INTRODUCTION = new RegExp(
+  `\\b(?:[Bb]earer\\s+|BEARER\\s+|${SECRET_NAME}(?:\\s*|${EQUALS}|\\\\?["']?\\s*|${COLON}|` +
+    `(?:${EQUALS}|${COLON})\\\\?(["'])(?:(?!\\1)[^\\n])*))$`,
+);
 const OPEN_KEY =
   /-----BEGIN (?:[A-Z ]*PRIVATE KEY-----(?![\s\S]*-----END [A-Z ]*PRIVATE KEY-----)|[A-Z ]{0,40}-{0,4}$)/;
 

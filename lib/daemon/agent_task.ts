@@ -2,6 +2,8 @@
 import type { Outcome } from "../core/message.ts";
 import type { AgentTask } from "../core/model.ts";
 import type { ClaimedTask } from "../wire/payloads.ts";
+import type { Connection } from "./connection.ts";
+import { withoutCommands } from "./mcp_config.ts";
 import type { Workdir } from "./workdir.ts";
 
 const FRESH_NOTE =
@@ -28,8 +30,32 @@ export function agentTaskOf(task: ClaimedTask, workdir: Workdir, newSession: str
   };
 }
 
+/**
+ * A task as its agent gets it, and what people should know of that. Options, variables and commands of a server's choosing
+ * could give what the permission withholds, so that none is passed on; those of a task of one's own are one's own choice.
+ */
+export function confined(
+  task: ClaimedTask,
+  { remote }: Pick<Connection, "remote">,
+): { readonly task: ClaimedTask; readonly remarks: readonly string[] } {
+  const { permission, agent } = task;
+  const options = withheld(task) ?? [];
+  if (!remote || !agent || permission === "full") return { task, remarks: [options].flat() };
+  const { config, left } = withoutCommands(agent.mcp_config);
+  const variables = Object.keys(agent.custom_env ?? {}).join(" ");
+  const why = `with the permission ${permission} nothing of a server's may`;
+  return {
+    task: { ...task, agent: { ...agent, custom_env: {}, mcp_config: config } },
+    remarks: [
+      options,
+      variables === "" ? [] : `the agent's own variables (${variables}) are left out: ${why} change how its CLI runs`,
+      left.map((name) => `the MCP server ${name} is left out: it is a command, and ${why} start one unasked`),
+    ].flat(),
+  };
+}
+
 /** An option of the CLI could give what the permission withholds, so that none is passed on. What people should know of it. */
-export function withheld({ permission, agent }: Pick<ClaimedTask, "permission" | "agent">): string | undefined {
+function withheld({ permission, agent }: Pick<ClaimedTask, "permission" | "agent">): string | undefined {
   const args = agent?.custom_args ?? [];
   if (permission === "full" || args.length === 0) return undefined;
   // Their values may be nobody's business.

@@ -62,14 +62,18 @@ class ReopenedChannel implements ChannelLoop {
       fields: { connection: connection.name },
     });
     for (let failures = 0; !signal.aborted;) {
-      const since = clock.monotonic();
-      const end = await this.#one(signal, () => trouble.fine()).catch((error) => ({
+      let openedAt = Infinity;
+      const onOpen = () => {
+        openedAt = clock.monotonic();
+        trouble.fine();
+      };
+      const end = await this.#one(signal, onOpen).catch((error) => ({
         why: error instanceof Error ? error.message : String(error),
         ours: false,
       }));
       if (signal.aborted) return;
       if (!end.ours) trouble.failed(end.why);
-      failures = end.ours || clock.monotonic() - since >= GOOD_LIFE_MS ? 0 : failures + 1;
+      failures = end.ours || clock.monotonic() - openedAt >= GOOD_LIFE_MS ? 0 : failures + 1;
       const pause = end.ours ? 0 : backoffDelay(Math.max(failures, 1), BACKOFF, random.fraction());
       await clock.sleep(pause, { signal }).catch(() => {});
     }

@@ -207,7 +207,7 @@ export class ConnectionLoops {
       skillsOf({ provider }) {
         const folder = surfaceOf?.(provider)?.skills;
         const { HOME } = env();
-        return folder && HOME ? createLocalSkills(`${HOME}/${folder}`, `~/${folder}`, files) : undefined;
+        return folder && HOME ? createLocalSkills(`${HOME}/${folder}`, `~/${folder}`, files, log) : undefined;
       },
       ping: (runtime, signal) =>
         pingAgent(runtime, { ...options, env, log, markPrefix: `${daemonId}:${instance}:` }, signal),

@@ -198,7 +198,7 @@ class LoopDaemon implements Daemon {
   }
 
   cancelTasks(): void {
-    this.#runs.stop({ kind: "shutdown" });
+    this.#runs.stop({ kind: "shutdown" }, { later: !claimsOpen(this.phase) });
   }
 
   stalledMs(): number {
@@ -337,6 +337,7 @@ class LoopDaemon implements Daemon {
   #perform(command: PhaseCommand): void {
     switch (command) {
       case "resume-claims":
+        this.#runs.goOn();
         return this.#poller.nudge();
       case "pause-claims":
         return;
@@ -367,7 +368,7 @@ class LoopDaemon implements Daemon {
     this.#nextTick?.[Symbol.dispose]();
     this.#outboxRetry[Symbol.dispose]();
     this.#loops.abort();
-    this.cancelTasks();
+    this.#runs.stop({ kind: "shutdown" }, { later: true });
     await this.#running;
     const limit = new AbortController();
     using _limit = this.#options.clock.after(DEREGISTER_MS, () => limit.abort());

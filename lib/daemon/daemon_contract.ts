@@ -136,7 +136,7 @@ export interface Daemon {
   cancelDrain(): boolean;
   /** After `ended` with a restart: the successor did not make it. */
   handOffFailed(): Promise<void>;
-  /** Ends running tasks now; each is reported as interrupted. */
+  /** Ends running tasks now, in a drain also those still to come; each is reported as interrupted. */
   cancelTasks(): void;
   /** Ends tasks and closes everything without waiting for deliveries; for unwinding after a failure. Idempotent. */
   close(): Promise<void>;

@@ -9,6 +9,8 @@ import type { Outbox, OutboxRow } from "./outbox.ts";
 
 /** A record that is not an outcome is given up after this many failures when an outcome waits behind it. */
 const MAX_ATTEMPTS = 6;
+/** What an earlier process left holds up its workspace until the server itself has refused it this often in a row. */
+const MAX_REFUSALS = 6;
 
 export interface DeliveryOptions {
   readonly connection: string;
@@ -29,8 +31,11 @@ export interface DeliveryCounts {
 export interface Delivery {
   /** Sends what a task has, starting at once unless it is at it already. */
   kick(task: string): void;
-  /** Sends everything found at start. Resolves when all of it has arrived, or rejects when the signal aborts. */
-  deliverAll(options: { signal: AbortSignal }): Promise<void>;
+  /**
+   * Sends everything that is there. Resolves when what the workspace has of it has arrived, but for tasks whose rows the
+   * server refuses again and again, which it goes on with; rejects when the signal aborts or the delivery is closed.
+   */
+  deliverAll(options: { workspace: string; signal: AbortSignal }): Promise<void>;
   /** Resolves true when nothing of the task is left, false after `timeoutMs` or once closed. */
   settled(task: string, options: { timeoutMs: number }): Promise<boolean>;
   counts(): DeliveryCounts;
@@ -49,7 +54,8 @@ type Verdict =
   | { readonly kind: "drop"; readonly why: string }
   /** Tried often enough: what comes after it in the task has waited for it. */
   | { readonly kind: "give-up"; readonly why: string }
-  | { readonly kind: "again"; readonly why: string }
+  /** `refused`: the server itself said no, and may say so for ever. */
+  | { readonly kind: "again"; readonly why: string; readonly refused: boolean }
   | { readonly kind: "fail-instead"; readonly why: string };
 
 class OrderedDelivery implements Delivery {
@@ -57,6 +63,8 @@ class OrderedDelivery implements Delivery {
   readonly #workers = new Map<string, Promise<void>>();
   readonly #closing = new AbortController();
   readonly #waiting = new Map<string, Set<() => void>>();
+  /** By task: how often in a row. */
+  readonly #refusals = new Map<string, number>();
   #delivered = 0;
   #dropped = 0;
 
@@ -74,6 +82,7 @@ class OrderedDelivery implements Delivery {
       .catch((error) => this.#pause(task, error))
       .then(() => {
         this.#workers.delete(task);
+        this.#refusals.delete(task);
         // A row put after the worker's last look and before it left.
         if (!this.closed && this.#hasRows(task)) return this.kick(task);
         for (const wake of this.#waiting.get(task) ?? []) wake();
@@ -81,14 +90,19 @@ class OrderedDelivery implements Delivery {
     this.#workers.set(task, worker);
   }
 
-  async deliverAll({ signal }: { signal: AbortSignal }): Promise<void> {
-    const { outbox, connection } = this.#options;
-    const tasks = outbox.tasks(connection);
-    for (const task of tasks) this.kick(task);
+  async deliverAll({ workspace, signal }: { workspace: string; signal: AbortSignal }): Promise<void> {
+    const { outbox, connection, log } = this.#options;
+    const tasks = outbox.tasks(connection, workspace);
+    // What was refused before counts no more: a membership may have come back.
+    for (const task of tasks) this.#refusals.delete(task);
+    for (const task of outbox.tasks(connection)) this.kick(task);
     for (const task of tasks) {
       while (!(await this.settled(task, { timeoutMs: 1_000 }))) {
         signal.throwIfAborted();
         if (this.closed) throw new Error(`Cannot deliver what is left of task ${task}: the delivery was closed`);
+        if ((this.#refusals.get(task) ?? 0) < MAX_REFUSALS) continue;
+        log.warn("what is left of a task is refused, its workspace waits no longer", { task, workspace });
+        break;
       }
     }
   }
@@ -145,6 +159,7 @@ class OrderedDelivery implements Delivery {
       if (this.#closing.signal.aborted && verdict.kind !== "done") return;
       if (verdict.kind === "done") {
         patience = MAX_ATTEMPTS;
+        this.#refusals.delete(task);
         this.#delivered++;
         outbox.remove(row);
       } else if (verdict.kind === "drop" || verdict.kind === "give-up") {
@@ -159,6 +174,7 @@ class OrderedDelivery implements Delivery {
       } else {
         const attempts = row.attempts + 1;
         outbox.update(row, { attempts, state: "pending" });
+        this.#refusals.set(task, verdict.refused ? (this.#refusals.get(task) ?? 0) + 1 : 0);
         if (attempts === 1 || attempts % 10 === 0) {
           log.warn("delivery failed, trying again", { task, record: row.kind, attempts, why: verdict.why });
         }
@@ -197,6 +213,10 @@ class OrderedDelivery implements Delivery {
   }
 }
 
+function again(failure: CallFailure): Verdict {
+  return { kind: "again", why: failure.detail, refused: failure.code === "status" && !isUncertain(failure) };
+}
+
 /** Messages, usage and session: worth retrying, but never worth holding up an outcome for good. */
 function recordVerdict(
   row: OutboxRow,
@@ -204,13 +224,13 @@ function recordVerdict(
   { outbox, patience, repeatable = true }: { outbox: Outbox; patience: number; repeatable?: boolean },
 ): Verdict {
   if (result.kind === "ok") return { kind: "done" };
-  if (result.code === "aborted") return { kind: "again", why: result.detail };
+  if (result.code === "aborted") return again(result);
   if (isUncertain(result) && !repeatable) {
     return { kind: "drop", why: `unknown whether it had arrived: ${result.detail}` };
   }
   if (!isTransient(result) && !isMendable(result)) return { kind: "drop", why: result.detail };
   if (row.attempts + 1 >= patience && outbox.hasOutcome(row.task)) return { kind: "give-up", why: result.detail };
-  return { kind: "again", why: result.detail };
+  return again(result);
 }
 
 /** Outcomes are sent until the server has given a definite answer; 200 with an unchanged row is one (wire protocol, trap 4). */
@@ -222,7 +242,7 @@ function outcomeVerdict(result: CallResult<TaskRow | undefined>, refused: "drop"
       : { kind: "drop", why: `the server left the task ${status}` };
   }
   if (result.gone === "task") return { kind: "drop", why: "the server does not know the task any more" };
-  if (result.code === "aborted" || keepTrying(result)) return { kind: "again", why: result.detail };
+  if (result.code === "aborted" || keepTrying(result)) return again(result);
   return { kind: refused, why: result.detail };
 }
 

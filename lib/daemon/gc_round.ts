@@ -10,7 +10,7 @@ import {
   type WorkDirectory,
 } from "../core/gc.ts";
 import type { Home } from "../core/home.ts";
-import { type Clock, HostError, type Locks, type Logger, type Random } from "../core/ports.ts";
+import { type Clock, type Files, HostError, type Locks, type Logger, type Random } from "../core/ports.ts";
 import type { RunningTasks } from "./running_tasks.ts";
 import { readUse, type WorkRecord } from "./work_record.ts";
 import { detach, listBelow, lookAtRepo, tidyRepo, unsavedIn, type WorkStatePorts } from "./work_state.ts";
@@ -45,25 +45,61 @@ const TRASH = ".trash";
 
 /** Rejects only with the signal's reason: what cannot be removed is logged and stays for the next round. */
 export async function gcRound(options: GcOptions): Promise<readonly GcItem[]> {
-  const { home, files, signal, log } = options;
+  const { home, files, signal } = options;
   const items: GcItem[] = [];
   const each = async (paths: readonly string[], one: (path: string) => Promise<GcItem>) => {
     for (const path of paths) {
       signal.throwIfAborted();
-      try {
-        items.push(await one(path));
-      } catch (error) {
-        signal.throwIfAborted();
-        if (!(error instanceof HostError)) throw error;
-        log.warn("a directory could not be cleaned up", { path, error: error.message });
-      }
+      await tried(path, async () => void items.push(await one(path)), options);
     }
   };
-  if (!options.dryRun) await files.remove(join(home.workspaces, TRASH));
+  if (!options.dryRun) await emptyTrash(options);
   await each(await listBelow(home.workspaces, (name) => TASK_KEY.test(name), files), (path) => workItem(path, options));
   // After the directories that depend on them.
   await each(await listBelow(home.repos, (name) => REPO.test(name), files), (path) => repoItem(path, options));
   return items;
+}
+
+async function tried(path: string, clean: () => Promise<void>, { signal, log }: GcOptions): Promise<void> {
+  try {
+    await clean();
+  } catch (error) {
+    signal.throwIfAborted();
+    if (!(error instanceof HostError)) throw error;
+    log.warn("a directory could not be cleaned up", { path, error: error.message });
+  }
+}
+
+/** Each by itself: one that cannot be removed must not keep the others. */
+async function emptyTrash(options: GcOptions, only?: string): Promise<void> {
+  const { home, files, signal } = options;
+  const trash = join(home.workspaces, TRASH);
+  await tried(trash, async () => {
+    if (!await files.stat(trash)) return;
+    for (const name of only ? [only] : await files.list(trash)) {
+      signal.throwIfAborted();
+      const path = join(trash, name);
+      await tried(path, () => removeWhole(path, files), options);
+    }
+    if ((await files.list(trash)).length === 0) await files.remove(trash);
+  }, options);
+}
+
+/** Also what a program has made read-only, as caches of modules are. */
+async function removeWhole(path: string, files: Files): Promise<void> {
+  try {
+    await files.remove(path);
+  } catch (error) {
+    if (!(error instanceof HostError)) throw error;
+    await makeWritable(path, files);
+    await files.remove(path);
+  }
+}
+
+async function makeWritable(path: string, files: Files): Promise<void> {
+  if (!(await files.stat(path, { link: true }))?.isDirectory) return;
+  await files.chmod(path, 0o700);
+  for (const name of await files.list(path)) await makeWritable(join(path, name), files);
 }
 
 async function workItem(path: string, options: GcOptions): Promise<GcItem> {
@@ -83,9 +119,10 @@ async function workItem(path: string, options: GcOptions): Promise<GcItem> {
   if (!remove) return { ...item, removed: false, why };
   if (options.dryRun) return { ...item, removed: true, why };
   // It may have been taken up again while it was looked at.
-  const gone = await running.removing(path, () => removeWork(path, options));
+  const name = options.random.hex(8);
+  const gone = await running.removing(path, () => removeWork(path, name, options));
   if (!gone) return { ...item, removed: false, why: "a task uses it" };
-  await options.files.remove(join(home.workspaces, TRASH));
+  await emptyTrash(options, name);
   return { ...item, removed: true, why };
 }
 
@@ -111,12 +148,12 @@ async function usedAt(path: string, record: WorkRecord | undefined, { files }: G
 }
 
 /** Out of the way in one step, so that a task that waits for it does not wait for the last of its files. */
-async function removeWork(path: string, options: GcOptions): Promise<void> {
-  const { home, files, random } = options;
+async function removeWork(path: string, name: string, options: GcOptions): Promise<void> {
+  const { home, files } = options;
   await detach(path, home.repos, options);
   const trash = join(home.workspaces, TRASH);
   await files.makeDirectory(trash);
-  await files.rename(path, join(trash, random.hex(8)));
+  await files.rename(path, join(trash, name));
 }
 
 async function repoItem(path: string, options: GcOptions): Promise<GcItem> {

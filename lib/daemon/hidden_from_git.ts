@@ -28,7 +28,7 @@ export async function hideFromGit(record: string, plan: PlacePlan, options: GitP
     .filter(({ original }) => original);
   const settings = [
     await listed("core.excludesFile", ignored, { ...options, record, directory }),
-    await listed("core.attributesFile", known.map(({ path, filter }) => `${named(path)} filter=${filter}`), {
+    await listed("core.attributesFile", known.map(({ path, filter }) => `${inQuotes(named(path))} filter=${filter}`), {
       ...options,
       record,
       directory,
@@ -77,6 +77,11 @@ async function listed(
 
 async function textOf(path: string, files: Files): Promise<string> {
   return path.startsWith("/") && (await files.stat(path))?.isFile ? await files.readText(path) : "";
+}
+
+/** A pattern as a file of attributes takes it: there a blank ends it, also one after a backslash. */
+function inQuotes(pattern: string): string {
+  return `"${pattern.replace(/["\\]/g, "\\$&").replaceAll("\n", "\\n")}"`;
 }
 
 /** As git and the shell read it. */

@@ -1,5 +1,5 @@
 /** The user's own skills of an agent CLI: listed by their heads, and read in full when one is asked for. */
-import type { Files } from "../core/ports.ts";
+import type { Files, Logger } from "../core/ports.ts";
 
 /** Of one skill, and of all its files together; a larger one is no skill that anybody wants in a prompt. */
 const MAX_FILES = 64;
@@ -24,18 +24,19 @@ export interface SkillText {
 }
 
 export interface LocalSkills {
+  /** Without those that cannot be read. */
   list(): Promise<readonly SkillHead[]>;
   /** Rejects for one that is not there, or too large. */
   read(key: string): Promise<SkillText>;
 }
 
 /** `shown`: the folder as people know it, without the name of the user. */
-export function createLocalSkills(folder: string, shown: string, files: Files): LocalSkills {
+export function createLocalSkills(folder: string, shown: string, files: Files, log: Logger): LocalSkills {
   const main = (key: string) => `${folder}/${key}/SKILL.md`;
   const keys = async () => {
     if (!(await files.stat(folder))?.isDirectory) return [];
     const found: string[] = [];
-    for (const name of await files.list(folder)) {
+    for (const name of await visible(files, folder)) {
       if ((await files.stat(main(name)))?.isFile && found.length < MAX_SKILLS) found.push(name);
     }
     return found;
@@ -43,11 +44,16 @@ export function createLocalSkills(folder: string, shown: string, files: Files): 
   return {
     async list() {
       const heads = (await keys()).map(async (key) => {
-        const head = headOf(key, await files.readText(main(key)));
-        const inner = await pathsIn(files, `${folder}/${key}`);
-        return { key, ...head, source_path: `${shown}/${key}`, file_count: inner.length };
+        try {
+          const head = headOf(key, await files.readText(main(key)));
+          const inner = await pathsIn(files, `${folder}/${key}`);
+          return [{ key, ...head, source_path: `${shown}/${key}`, file_count: inner.length }];
+        } catch (error) {
+          log.warn("a skill is left out of the list", { skill: key, why: (error as Error).message });
+          return [];
+        }
       });
-      return await Promise.all(heads);
+      return (await Promise.all(heads)).flat();
     },
     async read(key) {
       if (!(await keys()).includes(key)) throw new Error(`Cannot read the skill "${key}": there is none in ${shown}`);
@@ -66,10 +72,15 @@ export function createLocalSkills(folder: string, shown: string, files: Files): 
   };
 }
 
+/** What is hidden is no part of a skill, and often holds a credential, as `.env` and `.git/config` do. */
+async function visible(files: Files, folder: string): Promise<string[]> {
+  return (await files.list(folder)).filter((name) => !name.startsWith("."));
+}
+
 /** Links are not followed: one may lead to what is nobody's skill. */
 async function pathsIn(files: Files, folder: string, inner = ""): Promise<string[]> {
   const paths: string[] = [];
-  for (const name of await files.list(`${folder}/${inner}`)) {
+  for (const name of await visible(files, `${folder}/${inner}`)) {
     const path = `${inner}${name}`;
     const info = await files.stat(`${folder}/${path}`, { link: true });
     if (info?.isDirectory) paths.push(...await pathsIn(files, folder, `${path}/`));

@@ -24,6 +24,23 @@ export function mcpConfigOf(value: unknown): McpConfig | undefined {
   };
 }
 
+/** What a CLI is to read of a server that is only called. One of them also knows a command that makes its headers. */
+const CALLED = ["type", "transport", "url", "httpUrl", "serverUrl", "headers", "timeout"] as const;
+
+/** The configuration without what makes a CLI start anything; `left`: the names of the servers that are not in it. */
+export function withoutCommands<T>(value: T): { config: T | { mcpServers: Record<string, unknown> }; left: string[] } {
+  const named = recordOf(recordOf(value)?.mcpServers);
+  if (!named) return { config: value, left: [] };
+  const read = Object.entries(named).map(([name, entry]) => ({ name, entry: recordOf(entry) ?? {} }));
+  const called = read.filter(({ entry }) => !Object.hasOwn(entry, "command"));
+  const plain = (entry: Record<string, unknown>) =>
+    Object.fromEntries(CALLED.flatMap((key) => Object.hasOwn(entry, key) ? [[key, entry[key]]] : []));
+  return {
+    config: { mcpServers: Object.fromEntries(called.map(({ name, entry }) => [name, plain(entry)])) },
+    left: read.filter((one) => !called.includes(one)).map(({ name }) => name),
+  };
+}
+
 function serverOf(name: string, value: unknown): McpServer | undefined {
   const entry = recordOf(value);
   if (!entry) return undefined;

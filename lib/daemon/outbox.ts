@@ -38,8 +38,8 @@ export interface Outbox {
   put(entry: OutboxEntry): OutboxRow;
   /** The oldest row of a task, which is the only one that may be sent. */
   head(task: string): OutboxRow | undefined;
-  /** Tasks of a connection that have rows, oldest first. */
-  tasks(connection: string): string[];
+  /** Tasks of a connection, or of one of its workspaces, that have rows, oldest first. */
+  tasks(connection: string, workspace?: string): string[];
   update(
     row: OutboxRow,
     change: { attempts?: number; state?: OutboxRow["state"]; kind?: OutboxKind; payload?: string },
@@ -169,7 +169,7 @@ class SqliteOutbox implements Outbox {
        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     );
     this.#next = db.prepare("SELECT * FROM outbox WHERE task = ? AND id > ? ORDER BY id LIMIT 1");
-    this.#tasks = db.prepare("SELECT id, task FROM outbox WHERE connection = ? ORDER BY id");
+    this.#tasks = db.prepare("SELECT id, task, workspace FROM outbox WHERE connection = ? ORDER BY id");
     this.#update = db.prepare("UPDATE outbox SET attempts = ?, state = ?, kind = ?, payload = ? WHERE id = ?");
     this.#delete = db.prepare("DELETE FROM outbox WHERE id = ?");
     this.#count = db.prepare("SELECT count(*) AS n FROM outbox");
@@ -201,10 +201,11 @@ class SqliteOutbox implements Outbox {
     return this.#after(task, 0);
   }
 
-  tasks(connection: string): string[] {
-    const stored = this.#tasks.all(connection) as unknown as { id: number; task: string }[];
+  tasks(connection: string, workspace?: string): string[] {
+    const stored = this.#tasks.all(connection) as unknown as { id: number; task: string; workspace: string }[];
     const held = [...this.#memory.values()].filter((row) => row.connection === connection);
-    const all = [...stored.filter((row) => this.#changed.get(row.id) !== "removed"), ...held];
+    const all = [...stored.filter((row) => this.#changed.get(row.id) !== "removed"), ...held]
+      .filter((row) => workspace === undefined || row.workspace === workspace);
     return [...new Set(all.sort((a, b) => a.id - b.id).map((row) => row.task))];
   }
 

@@ -1,6 +1,6 @@
 /** What a server asks for in the answer to a heartbeat: each done once, beside the beats, and its result reported. */
 import { isSpent, type PingTimes, pingVerdict } from "../core/ping_budget.ts";
-import type { Runtime } from "../core/model.ts";
+import type { Permission, Runtime } from "../core/model.ts";
 import type { Clock, Logger } from "../core/ports.ts";
 import type { BeatAnswer } from "../wire/frames.ts";
 import { isTransient } from "../wire/retry.ts";
@@ -24,6 +24,12 @@ export interface PingResult {
   readonly ms: number;
 }
 
+/** For whom: the owner's word on the tasks of who asks. */
+export interface PingRequest {
+  readonly runtime: Runtime;
+  readonly policy: Permission;
+}
+
 export interface PendingPorts {
   /** Absent where nothing can be updated. */
   readonly updates?: Updates;
@@ -32,7 +38,7 @@ export interface PendingPorts {
   /** Nothing is claimed until it is disposed. */
   readonly holdClaims: () => Disposable;
   readonly skillsOf?: (runtime: Runtime) => LocalSkills | undefined;
-  readonly ping?: (runtime: Runtime, signal: AbortSignal) => Promise<PingResult>;
+  readonly ping?: (asked: PingRequest, signal: AbortSignal) => Promise<PingResult>;
 }
 
 export interface PendingOptions extends PendingPorts {
@@ -191,14 +197,15 @@ export class PendingActions {
   async #ping({ id, workspace, runtime }: RegisteredRuntime): Promise<Body> {
     const { connection, clock, ping, signal } = this.#options;
     const now = clock.monotonic();
+    const word = connection.consent ? connection.consent.watched(workspace) : { policy: "full" } as const;
     const verdict = pingVerdict({
-      allowed: !connection.consent || connection.consent.watched(workspace) !== undefined,
+      allowed: word !== undefined,
       spent: isSpent(this.#pings, id, now),
       able: ping !== undefined,
     });
     if (verdict) return { ...failed(verdict), duration_ms: 0 };
     this.#pings.set(id, now);
-    const { ok, text, ms } = await ping!(runtime, signal);
+    const { ok, text, ms } = await ping!({ runtime, policy: word!.policy }, signal);
     return ok
       ? { status: "completed", output: text, duration_ms: ms }
       : { status: "failed", error: text, duration_ms: ms };

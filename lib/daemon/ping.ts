@@ -3,10 +3,10 @@ import type { Backend } from "../agents/backend.ts";
 import { agentEnv } from "../core/agent_env.ts";
 import type { Home } from "../core/home.ts";
 import { StopError } from "../core/message.ts";
-import type { Runtime } from "../core/model.ts";
+import { narrowest } from "../core/permission_policy.ts";
 import type { Clock, Env, Files, Logger, Processes, Random } from "../core/ports.ts";
 import { runAgent } from "./agent_run.ts";
-import type { PingResult } from "./pending_actions.ts";
+import type { PingRequest, PingResult } from "./pending_actions.ts";
 
 const LIMIT_MS = 60_000;
 const MAX_TEXT = 200;
@@ -25,8 +25,18 @@ export interface PingOptions {
   readonly log: Logger;
 }
 
-export async function pingAgent(runtime: Runtime, options: PingOptions, signal: AbortSignal): Promise<PingResult> {
+export async function pingAgent(
+  { runtime, policy }: PingRequest,
+  options: PingOptions,
+  signal: AbortSignal,
+): Promise<PingResult> {
   const { home, backendFor, env, sessionVariables, secretsFor, markPrefix, clock, random, files } = options;
+  const backend = backendFor(runtime.provider);
+  const permission = narrowest(backend.permissions, policy);
+  if (!permission) {
+    const text = `${runtime.provider} cannot be pinged here: it cannot promise ${policy}, which is the owner's policy`;
+    return { ok: false, text, ms: 0 };
+  }
   const since = clock.monotonic();
   const id = `ping-${random.uuid()}`;
   const cwd = `${home.workspaces}/${id}`;
@@ -40,13 +50,13 @@ export async function pingAgent(runtime: Runtime, options: PingOptions, signal: 
     const said: string[] = [];
     const outcome = await runAgent({
       ...options,
-      backend: backendFor(runtime.provider),
+      backend,
       runtime,
       task: {
         id,
         prompt: "Answer with the single word: pong",
         cwd,
-        permission: "read-only",
+        permission,
         newSession: random.uuid(),
       },
       env: (adapter) =>

@@ -42,6 +42,8 @@ interface Journal {
 }
 
 const JOURNAL = "journal.json";
+/** Beside it from when everything is placed to when it is taken out: only before and after may a file be half written. */
+const WHOLE = "whole";
 const SHARED_MODE = 0o644;
 
 /** `record`: the run's own directory in the home. Throws `HostError` or `WorkdirError`; then `restorePlaced` takes back what was done. */
@@ -71,6 +73,7 @@ export async function placeFiles(record: string, plan: PlacePlan, files: Files):
       await files.writeAtomic(target, content, { mode: SHARED_MODE, sync: false });
     }
   }
+  await files.writeAtomic(join(record, WHOLE), "", { sync: false });
 }
 
 /** A folder of the user's may be a link that leads out of the directory. */
@@ -108,8 +111,13 @@ export async function restorePlaced(record: string, { files, log }: { files: Fil
       log.warn("what was placed for a task could not be taken out", { path, error: error.message });
     }
   };
-  for (const [i, file] of (journal?.files ?? []).entries()) {
-    await step(file.path, () => restoreFile(file, join(record, String(i)), files));
+  let whole = false;
+  await step(record, async () => {
+    whole = await files.stat(join(record, WHOLE)) !== undefined;
+    await files.remove(join(record, WHOLE));
+  });
+  for (const [i, file] of done ? (journal?.files ?? []).entries() : []) {
+    await step(file.path, () => restoreFile(file, { record: join(record, String(i)), whole, files }));
   }
   for (const path of journal?.folders ?? []) await step(path, () => files.remove(path));
   for (const path of (journal?.parents ?? []).toReversed()) {
@@ -144,16 +152,26 @@ async function readJournal(path: string, files: Files): Promise<Journal | "damag
   }
 }
 
-async function restoreFile(file: Journal["files"][number], record: string, files: Files): Promise<void> {
+async function restoreFile(
+  file: Journal["files"][number],
+  { record, whole, files }: { record: string; whole: boolean; files: Files },
+): Promise<void> {
   const { path, created, strip } = file;
   // An agent may have put a link there, through which nothing must be written.
   if (!(await files.stat(path, { link: true }))?.isFile) return;
   const now = await files.readBytes(path);
-  const before = created ? undefined : await files.readBytes(`${record}.before`);
-  const rest = equal(now, await files.readBytes(`${record}.placed`)) ? before : stripped(now, before, strip);
+  const kept = `${record}.before`;
+  const before = created && !(await files.stat(kept)) ? undefined : await files.readBytes(kept);
+  if (before && equal(now, before)) return;
+  const placed = await files.readBytes(`${record}.placed`);
+  // A power cut leaves an empty file of a write that was done.
+  const cutOff = before && (now.length === 0 || (!whole && (begins(placed, now) || begins(before, now))));
+  const rest = cutOff || equal(now, placed) ? before : stripped(now, before, strip);
   if (rest === now) return;
-  if (!rest || (created && isBlank(rest, strip))) await files.remove(path);
-  else await files.overwrite(path, rest);
+  if (!rest || (created && isBlank(rest, strip))) return await files.remove(path);
+  // Should this write be cut off, it is from here that it is done again.
+  if (rest !== before) await files.writeAtomic(kept, rest);
+  await files.overwrite(path, rest);
 }
 
 function stripped(now: Uint8Array, before: Uint8Array | undefined, strip: Strip): Uint8Array {
@@ -170,5 +188,9 @@ function isBlank(bytes: Uint8Array, strip: Strip): boolean {
 }
 
 function equal(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, i) => byte === b[i]);
+  return a.length === b.length && begins(a, b);
+}
+
+function begins(text: Uint8Array, start: Uint8Array): boolean {
+  return start.length <= text.length && start.every((byte, i) => byte === text[i]);
 }

@@ -3,6 +3,16 @@ import { dirname, join } from "@std/path";
 import type { PrivateHome } from "../agents/provider_row.ts";
 import { type Env, type Files, HostError } from "../core/ports.ts";
 
+/** Of its directory. A custom runtime may be logged in elsewhere, and shares none with the CLI that it is like. */
+export function homeName(provider: string, profile?: string): string {
+  return profile === undefined ? provider : `${provider}.${profile.replace(/[^\w-]/g, "_")}`;
+}
+
+/** Whether a directory is one of these, of whichever of a provider's runtimes. */
+export function isHomeOf(provider: string, name: string): boolean {
+  return name === provider || name.startsWith(`${provider}.`);
+}
+
 /** The variables that lead the CLI there; empty where the user's own home cannot be known. Throws `HostError`. */
 export async function makePrivateHome(
   path: string,

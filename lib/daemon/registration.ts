@@ -67,7 +67,6 @@ class WorkspaceRegistrations implements Registration {
   readonly #failing = new Map<string, CallFailure>();
   #runtimes: readonly Runtime[] = [];
   #offering: Promise<void> | undefined;
-  #delivering: Promise<void> | undefined;
 
   constructor(options: RegistrationOptions) {
     this.#options = options;
@@ -80,6 +79,8 @@ class WorkspaceRegistrations implements Registration {
 
   offer(runtimes: readonly Runtime[], { signal }: Waiting): Promise<void> {
     this.#runtimes = runtimes;
+    // The offer that is under way may wait for one in trouble; the others need not.
+    if (this.#offering) { for (const entry of this.#all()) void entry.register("offer", signal).catch(() => {}); }
     return this.#offering ??= this.#untilOffered(signal).finally(() => this.#offering = undefined);
   }
 
@@ -102,11 +103,9 @@ class WorkspaceRegistrations implements Registration {
   async sync({ signal }: Waiting): Promise<boolean> {
     const change = await this.#look(signal);
     if (!change) return false;
-    for (const id of change.due) {
-      // Beside the sync: it may take as long as the server is in trouble.
-      void this.#entries.get(id)!.ensure(signal).catch(() => {});
-    }
-    await Promise.all(change.kept.map((id) => this.#entries.get(id)!.checkProfiles(signal)));
+    // Beside the sync: it may take as long as the server is in trouble.
+    for (const id of change.due) void this.#entries.get(id)?.ensure(signal).catch(() => {});
+    for (const id of change.kept) void this.#entries.get(id)?.checkProfiles(signal).catch(() => {});
     return true;
   }
 
@@ -163,7 +162,9 @@ class WorkspaceRegistrations implements Registration {
   /** Of a membership that ended the server knows; that the owner of this machine changed his mind it must be told. */
   async #drop(id: string, { tell }: { tell: boolean }, signal: AbortSignal): Promise<void> {
     const { connection, log } = this.#options;
-    const entry = this.#entries.get(id)!;
+    const entry = this.#entries.get(id);
+    // Another look has found the same a moment before.
+    if (!entry) return;
     const { ids } = entry;
     entry.forget();
     this.#entries.delete(id);
@@ -179,18 +180,10 @@ class WorkspaceRegistrations implements Registration {
       busy: this.#options.busy ?? (() => false),
       runtimes: () => this.#runtimes,
       request: (...asked) => this.#request(...asked),
-      settlePast: (signal) => this.#settlePast(signal),
       report: (failure) => {
         this.#report(id, failure);
         if (!failure) this.#options.onRegistered?.();
       },
-    });
-  }
-
-  #settlePast(signal: AbortSignal): Promise<void> {
-    return this.#delivering ??= this.#options.connection.delivery.deliverAll({ signal }).catch((error) => {
-      this.#delivering = undefined;
-      throw error;
     });
   }
 

@@ -69,20 +69,27 @@ export class RepoCache {
     await files.makeDirectory(folder);
     const bare = join(folder, `${key}.git`);
     const target = join(request.into, address.name);
+    const making = join(request.into, `.${address.name}.drover-making`);
     using _lock = await this.#lock(`${bare}.lock`, address.name, signal);
     const ports = { ...this.#options, env: this.#options.env(), signal };
-    const there = await existing(target, bare, { ports, files });
+    const there = await existing({ target, bare, making }, { ports, files });
     if (there) return there;
     try {
       const stale = await this.#refresh(bare, address.url, ports);
       // Another branch may be the default one by now.
       if (!request.ref && !stale) await repoGitMaybe(bare, ["remote", "set-head", "origin", "--auto"], ports);
       const commit = await revision(bare, request.ref, ports);
-      await (request.isolated ? isolatedClone : worktree)(
-        bare,
-        { ...request, url: address.url, target, commit },
-        ports,
-      );
+      // Beside it for as long as it is not whole: what a killed process leaves looks just like a working tree.
+      await files.writeAtomic(making, "", { sync: false });
+      try {
+        await (request.isolated ? isolatedClone : worktree)(
+          bare,
+          { ...request, url: address.url, target, commit },
+          { ports, files },
+        );
+      } finally {
+        await files.remove(making);
+      }
       // For what cleans up: a repository that is asked for is in use.
       await files.writeAtomic(`${bare}.used`, "", { sync: false });
       return { path: target, branch: request.branch, existed: false, ...(stale ? { stale } : {}) };
@@ -128,23 +135,43 @@ export class RepoCache {
   }
 }
 
+interface Means {
+  readonly ports: RepoGitPorts;
+  readonly files: Files;
+}
+
 /** What the task has already: asked for twice, it is not made twice, and nothing in it is touched. */
 async function existing(
-  target: string,
-  bare: string,
-  { ports, files }: { ports: RepoGitPorts; files: Files },
+  { target, bare, making }: { target: string; bare: string; making: string },
+  means: Means,
 ): Promise<Checkout | undefined> {
+  const { files, ports } = means;
   if (!(await files.stat(target, { link: true }))) return undefined;
-  const marker = await files.stat(join(target, ".git")) &&
-    await repoGitMaybe(target, ["config", "--get", "drover.cache"], ports);
-  if (marker !== bare) {
+  if (!await isOurs(target, bare, means)) {
     throw new RepoError(
       "invalid",
       `Cannot check out into ${target}: something else is there; rename or remove it first`,
     );
   }
+  if (await files.stat(making)) {
+    await unmake(bare, target, means);
+    return undefined;
+  }
   const branch = await repoGitMaybe(target, ["branch", "--show-current"], ports) ?? "";
   return { path: target, branch, existed: true };
+}
+
+async function isOurs(target: string, bare: string, { files, ports }: Means): Promise<boolean> {
+  return await files.stat(join(target, ".git")) !== undefined &&
+    await repoGitMaybe(target, ["config", "--get", "drover.cache"], ports) === bare;
+}
+
+/** Also when the task is over: the next one must not find half of it. */
+async function unmake(bare: string, target: string, { files, ports: { signal: _over, ...ports } }: Means) {
+  const ours = await isOurs(target, bare, { files, ports });
+  // Twice: one that was cut off is locked.
+  await repoGitMaybe(bare, ["worktree", "remove", "--force", "--force", target], ports);
+  if (ours) await files.remove(target);
 }
 
 async function revision(bare: string, ref: string | undefined, ports: RepoGitPorts): Promise<string> {
@@ -181,7 +208,8 @@ interface Target {
   readonly commit: string;
 }
 
-async function worktree(bare: string, { target, branch, commit }: Target, ports: RepoGitPorts): Promise<void> {
+async function worktree(bare: string, { target, branch, commit }: Target, means: Means): Promise<void> {
+  const { ports } = means;
   // Of a directory that was removed by hand the branch stays behind.
   await repoGitMaybe(bare, ["worktree", "prune"], ports);
   const taken = await repoGitMaybe(bare, ["rev-parse", "--verify", "--quiet", `refs/heads/${branch}`], ports);
@@ -191,28 +219,32 @@ async function worktree(bare: string, { target, branch, commit }: Target, ports:
     const on = taken ? [target, branch] : ["-b", branch, "--no-track", target, commit];
     await repoGit(bare, ["worktree", "add", "--quiet", ...on], ports);
   } catch (error) {
-    await repoGitMaybe(bare, ["worktree", "remove", "--force", target], ports);
-    if (!taken) await repoGitMaybe(bare, ["branch", "--quiet", "-D", branch], ports);
+    await unmake(bare, target, means);
+    const { signal: _over, ...after } = ports;
+    if (!taken) await repoGitMaybe(bare, ["branch", "--quiet", "-D", branch], after);
     throw error;
   }
 }
 
-async function isolatedClone(
-  bare: string,
-  { url, target, branch, commit }: Target,
-  ports: RepoGitPorts,
-): Promise<void> {
+async function isolatedClone(bare: string, { url, target, branch, commit }: Target, means: Means): Promise<void> {
+  const { ports } = means;
   const local = { ...ports, protocols: `${ports.protocols}:file` };
-  await repoGit(bare, ["clone", "--quiet", "--local", "--no-checkout", bare, target], local);
-  await repoGit(target, ["remote", "set-url", "origin", url], ports);
-  await repoGit(target, ["config", "drover.cache", bare], ports);
-  for (const [key, value] of [["remote.origin.promisor", "true"], ["remote.origin.partialclonefilter", "blob:none"]]) {
-    if (await repoGitMaybe(bare, ["config", "--get", key!], ports)) {
-      await repoGit(target, ["config", key!, value!], ports);
+  const marked = ["--config", `drover.cache=${bare}`];
+  try {
+    await repoGit(bare, ["clone", "--quiet", "--local", "--no-checkout", ...marked, bare, target], local);
+    await repoGit(target, ["remote", "set-url", "origin", url], ports);
+    const partial = [["remote.origin.promisor", "true"], ["remote.origin.partialclonefilter", "blob:none"]];
+    for (const [key, value] of partial) {
+      if (await repoGitMaybe(bare, ["config", "--get", key!], ports)) {
+        await repoGit(target, ["config", key!, value!], ports);
+      }
     }
+    await repoGit(target, ["fetch", "--quiet", bare, "+refs/remotes/origin/*:refs/remotes/origin/*"], local);
+    await repoGit(target, ["checkout", "--quiet", "--no-track", "-b", branch, commit], ports);
+  } catch (error) {
+    await unmake(bare, target, means);
+    throw error;
   }
-  await repoGit(target, ["fetch", "--quiet", bare, "+refs/remotes/origin/*:refs/remotes/origin/*"], local);
-  await repoGit(target, ["checkout", "--quiet", "--no-track", "-b", branch, commit], ports);
 }
 
 function shown(text: string): string {

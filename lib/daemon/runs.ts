@@ -20,6 +20,8 @@ export class Runs {
   readonly #runs = new Map<string, TaskRun>();
   /** Task to runtime. */
   readonly #runtimes = new Map<string, string>();
+  /** For those that a claim on its way still brings. */
+  #stopLater: StopReason | undefined;
 
   constructor(options: RunsOptions) {
     this.#options = options;
@@ -32,6 +34,7 @@ export class Runs {
     const run = runTask({ ...context, ...context.liveLimits?.() }, { task, connection, slot });
     this.#runs.set(task.id, run);
     this.#runtimes.set(task.id, task.runtime_id);
+    if (this.#stopLater) run.stop(this.#stopLater);
     void run.done.catch((error) =>
       log.critical("a run left its task unsettled", { task: task.id, error: String(error) })
     )
@@ -64,8 +67,14 @@ export class Runs {
     return [...this.#runs.values()].map((run) => run.view());
   }
 
-  stop(reason: StopReason): void {
+  /** `later`: also what comes from now on, until `goOn`. */
+  stop(reason: StopReason, { later }: { later: boolean }): void {
+    if (later) this.#stopLater = reason;
     for (const run of this.#runs.values()) run.stop(reason);
+  }
+
+  goOn(): void {
+    this.#stopLater = undefined;
   }
 
   /** Something may have changed on a server while nobody listened: all look now. */

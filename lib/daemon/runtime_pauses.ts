@@ -47,7 +47,7 @@ export class RuntimePauses {
   readonly #lookedAt = new Map<string, number>();
   /** Nobody knows of these yet, and a task could fail for it. */
   readonly #unknown = new Set<string>();
-  /** When a pause was lifted last: what began before it says nothing about now. */
+  /** When a pause was lifted last, on the same clock: what began before it says nothing about now. */
   readonly #lifted = new Map<string, number>();
   #saving: Promise<void> = Promise.resolve();
   #wake = () => {};
@@ -103,11 +103,12 @@ export class RuntimePauses {
     return pause && viewOf(pause);
   }
 
-  ended({ provider, outcome, since }: { provider: string; outcome: Outcome; since: number }): void {
+  /** `began`: in ms, on the clock that never goes back. */
+  ended({ provider, outcome, began }: { provider: string; outcome: Outcome; began: number }): void {
     const { clock, log } = this.#options;
     const now = clock.now();
     const pause = pauseAfter(outcome, { how: this.#how(provider), now });
-    if (!pause || provider === "" || since < (this.#lifted.get(provider) ?? 0)) return;
+    if (!pause || provider === "" || began < (this.#lifted.get(provider) ?? 0)) return;
     // A login that is known to be needed is not forgotten for what another run says.
     if (this.#current(provider)?.kind === "login") return;
     this.#set(provider, pause);
@@ -204,7 +205,7 @@ export class RuntimePauses {
 
   #lift(provider: string, why: string): void {
     const { clock, log, onClaimable } = this.#options;
-    this.#lifted.set(provider, clock.now());
+    this.#lifted.set(provider, clock.monotonic());
     const { [provider]: _lifted, ...left } = this.#pauses;
     this.#pauses = left;
     this.#save();

@@ -3,14 +3,14 @@ import { basename, join, relative } from "@std/path";
 import type { Home } from "../core/home.ts";
 import { LEASE } from "../core/lease.ts";
 import { type Outcome, type StopReason, stopReasonOf } from "../core/message.ts";
-import type { AgentTask } from "../core/model.ts";
+import type { AgentTask, Runtime } from "../core/model.ts";
 import { type Clock, type Env, type Files, HostError, type Logger, type Processes } from "../core/ports.ts";
 import type { ClaimedTask } from "../wire/payloads.ts";
 import { briefedPrompt } from "./brief.ts";
 import type { Connection } from "./connection.ts";
 import type { DirectoryLocks } from "./directory_locks.ts";
 import { restorePlaced } from "./placed_files.ts";
-import { makePrivateHome } from "./private_home.ts";
+import { homeName, makePrivateHome } from "./private_home.ts";
 import type { RunningTasks } from "./running_tasks.ts";
 import { prepareTaskFiles, type Surface, type TaskFiles, type TaskFilesOptions } from "./task_files.ts";
 import { noteUse, rootsOf, workRecordOf } from "./work_record.ts";
@@ -41,6 +41,8 @@ export interface PlaceOptions extends Pick<TaskFilesOptions, "team"> {
   /** What is known of a provider's CLI. */
   readonly surfaceOf?: (provider: string) => Surface | undefined;
   readonly provider: string;
+  /** Of the one it runs on. */
+  readonly runtime: Pick<Runtime, "env" | "profile">;
   readonly connection: Connection;
   readonly signal: AbortSignal;
   readonly stop: (reason: StopReason) => void;
@@ -155,13 +157,16 @@ async function turn(task: ClaimedTask, { path }: Workdir, options: PlaceOptions)
 
 /** Beside the work directory, so that it stays and goes with it; of a directory of the user's, one for each conversation. */
 async function ownHomes(task: ClaimedTask, workdir: Workdir, options: PlaceOptions): Promise<Env> {
-  const { surfaceOf, home, provider, files, connection } = options;
+  const { surfaceOf, home, provider, runtime, files, connection } = options;
   const base = join(home.workspaces, task.workspace_id);
   const own = relative(base, workdir.path).split("/")[0]!;
   const key = TASK_KEY.test(own) ? own : threadKey(task).replace(/[^\w-]/g, "_");
   const at = (...names: string[]) => join(base, key, ...names);
   const wanted = surfaceOf?.(provider)?.privateHome;
-  const agents = wanted ? await makePrivateHome(at("homes", provider), wanted, { files, env: options.env() }) : {};
+  const env = { ...options.env(), ...runtime.env };
+  const agents = wanted
+    ? await makePrivateHome(at("homes", homeName(provider, runtime.profile?.id)), wanted, { files, env })
+    : {};
   return connection.remote ? { ...agents, ...await multicaHome(at("multica"), files) } : agents;
 }
 

@@ -3,7 +3,7 @@ import { LEASE } from "../core/lease.ts";
 import { type Outcome, stopReasonOf } from "../core/message.ts";
 import { isTerminal } from "../core/task_state.ts";
 import type { ClaimedTask, Skill, SkillRef } from "../wire/payloads.ts";
-import { withheld } from "./agent_task.ts";
+import { confined } from "./agent_task.ts";
 import type { TeamServer } from "./brief.ts";
 import type { Connection } from "./connection.ts";
 import { readIssueText } from "./issue_text.ts";
@@ -36,14 +36,13 @@ export async function prepareTask(
 ): Promise<Prepared | Outcome | "drop"> {
   const skills = await fetchSkills(task, options);
   if (skills === "drop" || "kind" in skills) return skills;
-  const whole = {
+  const { task: whole, remarks } = confined({
     ...withDirectory(task, options),
     ...(task.agent ? { agent: { ...task.agent, skills: [...skills] } } : {}),
-  };
+  }, options.connection);
   const taken = await takePlace(whole, options);
   if ("kind" in taken) return taken;
-  const remark = withheld(whole);
-  const place = remark === undefined ? taken : { ...taken, remarks: [...taken.remarks, remark] };
+  const place = { ...taken, remarks: [...taken.remarks, ...remarks] };
   try {
     return { task: options.team ? { ...whole, prompt: await teamPrompt(whole, options) } : whole, place };
   } catch (error) {

@@ -33,8 +33,8 @@ export interface RunnerContext
   readonly launchable?: BinaryWatch["launchable"];
   /** Beginning of the mark of every process this instance starts; the task id follows. */
   readonly markPrefix: string;
-  /** How a run ended, before anybody is told; `since`: when it began, in ms since 1970. */
-  readonly onOutcome?: (run: { provider: string; outcome: Outcome; since: number }) => void;
+  /** How a run of a CLI as it was found ended, before anybody is told; `began`: in ms, on the clock that never goes back. */
+  readonly onOutcome?: (run: { provider: string; outcome: Outcome; began: number }) => void;
   readonly day?: Pick<DayLedger, "began" | "used">;
   /** How long an agent's question waits for a person, in ms. */
   readonly askTimeoutMs?: number;

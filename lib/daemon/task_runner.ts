@@ -48,6 +48,8 @@ class Run implements TaskRun {
   readonly #pump: MessagePump;
   readonly #transcript: Transcript;
   readonly #since: number;
+  /** On the clock that never goes back. */
+  readonly #began: number;
   #registered: RegisteredRuntime | undefined;
   #workdir: Workdir = { path: "", reused: false };
   #place: TaskPlace | undefined;
@@ -65,6 +67,7 @@ class Run implements TaskRun {
     this.#connection = connection;
     this.#slot = slot;
     this.#since = context.clock.now();
+    this.#began = context.clock.monotonic();
     this.#transcript = createTranscript(`${context.home.transcripts}/${encodeURIComponent(task.id)}.jsonl`, context);
     this.#pump = createPump({
       clock: context.clock,
@@ -114,7 +117,7 @@ class Run implements TaskRun {
     try {
       const outcome = await this.#outcome();
       this.#stage = "reporting";
-      if (outcome) this.#context.onOutcome?.({ provider: this.view().provider, outcome, since: this.#since });
+      if (outcome) this.#tell(outcome);
       if (outcome) await this.#report(outcome);
     } catch (error) {
       // A defect of ours must not leave the task without an outcome.
@@ -126,7 +129,14 @@ class Run implements TaskRun {
     this.#pump.close();
     await this.#transcript.close();
     await this.#settle();
-    log.info("task left its slot", { task, ms: clock.now() - this.#since });
+    log.info("task left its slot", { task, ms: clock.monotonic() - this.#began });
+  }
+
+  /** A key, an account or a command that somebody chose says nothing of the CLI as others use it. */
+  #tell(outcome: Outcome): void {
+    const runtime = this.#registered?.runtime;
+    if (!runtime || runtime.profile || Object.keys(this.#task.agent?.custom_env ?? {}).length > 0) return;
+    this.#context.onOutcome?.({ provider: runtime.provider, outcome, began: this.#began });
   }
 
   /** The slot stays taken until the server knows, so that its caps and ours agree; on disk is enough after a while. */
@@ -194,6 +204,7 @@ class Run implements TaskRun {
       team: this.#team,
       connection: this.#connection,
       provider: this.#registered!.runtime.provider,
+      runtime: this.#registered!.runtime,
       signal,
       stop: (reason) => this.stop(reason),
       onStage: (stage) => this.#stage = stage,
@@ -313,7 +324,8 @@ class Run implements TaskRun {
   #put(kind: OutboxKind, body: Record<string, unknown>, messages: readonly WireMessage[] = []): void {
     this.#context.outbox.put({
       connection: this.#connection.name,
-      workspace: this.#task.workspace_id,
+      // As it is registered: what a task says of itself may be spelt otherwise, and its orphans are recovered by this.
+      workspace: this.#connection.runtimes.get(this.#task.runtime_id)?.workspace ?? this.#task.workspace_id,
       runtime: this.#task.runtime_id,
       task: this.#task.id,
       kind,

@@ -12,6 +12,8 @@ export class UsageReporter {
   /** By connection, runtime and row: what the server has. */
   readonly #known = new Map<string, string>();
   readonly #without = new Set<string>();
+  /** Runtimes that the server did not find the last time, for one line in the log. */
+  readonly #notFound = new Set<string>();
 
   constructor({ log }: { log: Logger }) {
     this.#log = log;
@@ -30,11 +32,20 @@ export class UsageReporter {
         const entries = changed.slice(at, at + AT_ONCE);
         const answer = await reportDailyUsage(connection.client, id, { entries, signal });
         if (signal.aborted) return;
-        if (answer.kind === "ok") { for (const row of entries) this.#known.set(key(row), JSON.stringify(row)); }
-        else if (answer.status === 404 && answer.gone !== "runtime") {
+        if (answer.kind === "ok") {
+          for (const row of entries) this.#known.set(key(row), JSON.stringify(row));
+          this.#notFound.delete(id);
+        } else if (answer.gone === "route") {
           this.#without.add(connection.name);
           return this.#log.info("the server takes no counts of tokens", { connection: connection.name });
-        } else return this.#log.warn("counts of tokens were not delivered", { why: answer.detail });
+        } else {
+          const known = answer.status === 404 && this.#notFound.has(id);
+          if (!known) this.#log.warn("counts of tokens were not delivered", { why: answer.detail });
+          if (answer.status !== 404) return;
+          // Only of this runtime: a membership may have ended.
+          this.#notFound.add(id);
+          break;
+        }
       }
     }
   }

@@ -3,6 +3,7 @@ import { join } from "@std/path";
 import { type Kept, type LoggedUsage, readLogLine, type SessionLogs } from "../agents/session_logs.ts";
 import { type Clock, type Env, type FileInfo, type Files, HostError } from "../core/ports.ts";
 import { dayOf } from "../core/day_limits.ts";
+import { isHomeOf } from "./private_home.ts";
 import type { LogFile, UsageStore } from "./usage_store.ts";
 import { listBelow } from "./work_state.ts";
 
@@ -63,7 +64,10 @@ async function rootsOf(
   const homes = own ? [own] : [];
   if (privateHome) {
     const places = await listBelow(workspaces, (name) => !name.startsWith("."), files);
-    homes.push(...places.map((place) => join(place, "homes", provider)));
+    for (const place of places) {
+      const names = await files.list(join(place, "homes")).catch(() => []);
+      homes.push(...names.filter((name) => isHomeOf(provider, name)).map((name) => join(place, "homes", name)));
+    }
   }
   const found = new Set<string>();
   for (const home of homes) {

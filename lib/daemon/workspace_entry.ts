@@ -28,8 +28,6 @@ export interface EntryOptions {
     runtimes: readonly Runtime[],
     failed: RegisterRequest["failed_profiles"],
   ) => RegisterRequest;
-  /** What the last process had to say comes first: recovering orphans would fail tasks whose outcome is known. */
-  readonly settlePast: (signal: AbortSignal) => Promise<void>;
   /** A task of ours is in hand for it: recovering its orphans would fail that one. */
   readonly busy: (runtimeId: string) => boolean;
   /** How it went; nothing when it went well. */
@@ -55,6 +53,7 @@ export class WorkspaceEntry {
   /** Ids that the server has given and that are not in use yet. */
   #coming: readonly string[] = [];
   #healed: { readonly at: number; readonly worked: boolean } | undefined;
+  #pastSettled = false;
   #closed = false;
 
   constructor(id: string, options: EntryOptions) {
@@ -174,7 +173,7 @@ export class WorkspaceEntry {
     if ("kind" in next) return next;
     if (this.#closed) return undefined;
     this.#coming = [...next.keys()];
-    await this.#options.settlePast(signal);
+    await this.#settlePast(signal);
     const orphaned = this.#pastOf(next, causes);
     for (const id of next.keys()) this.#recovered.add(id);
     await recoverOrphans(orphaned, { ...this.#options, client: connection.client }, signal);
@@ -188,6 +187,13 @@ export class WorkspaceEntry {
     this.#gone.clear();
     custom?.keep();
     return undefined;
+  }
+
+  /** What the last process had to say comes first: recovering orphans would fail tasks whose outcome is known. */
+  async #settlePast(signal: AbortSignal): Promise<void> {
+    if (this.#pastSettled) return;
+    await this.#options.connection.delivery.deliverAll({ workspace: this.id, signal });
+    this.#pastSettled = true;
   }
 
   /** The answer is the authoritative set. With nothing to tell nothing is told: that would be an error. */
@@ -227,7 +233,8 @@ export class WorkspaceEntry {
     if (causes.has("gone") && trulyGone) return ids.filter((id) => !this.#options.busy(id));
     if (causes.has("drift") && this.registered) return [];
     const { runtimes } = this.#options.connection;
-    return ids.filter((id) => !runtimes.has(id) && !this.#recovered.has(id));
+    // In a workspace that comes back a task of ours may run since before it went.
+    return ids.filter((id) => !runtimes.has(id) && !this.#recovered.has(id) && !this.#options.busy(id));
   }
 
   /** What is not in the answer any more would get tasks until the server misses its heartbeat. */

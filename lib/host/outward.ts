@@ -44,7 +44,7 @@ export function outward(env: Env): OutwardClient {
         failures = 0;
         return response;
       } catch (error) {
-        if (!request.signal.aborted && ++failures % FAILURES_UNTIL_FRESH === 0) retireAll();
+        if (ofTheLine(request.signal) && ++failures % FAILURES_UNTIL_FRESH === 0) retireAll();
         throw error;
       } finally {
         pool.inUse--;
@@ -53,6 +53,11 @@ export function outward(env: Env): OutwardClient {
     },
     [Symbol.dispose]: retireAll,
   };
+}
+
+/** What failed by itself or was not answered in time; what the caller gave up says nothing of the line. */
+function ofTheLine({ aborted, reason }: AbortSignal): boolean {
+  return !aborted || (reason instanceof DOMException && reason.name === "TimeoutError");
 }
 
 function closeIfIdle(pool: Pool): void {

@@ -3,6 +3,7 @@ import type * as z from "zod/mini";
 import type { Clock, Fetch } from "../core/ports.ts";
 import type { RuntimeProfile } from "../core/runtime_profile.ts";
 import type { AgentMessage } from "../core/message.ts";
+import { redactText } from "../core/redact.ts";
 import {
   type CancelAckRequest,
   type ClaimedTask,
@@ -179,7 +180,9 @@ async function send<T>(options: ConnectionOptions, spec: Spec<T>, outer: AbortSi
   const onOuter = () => abort.abort(outer?.reason);
   outer?.addEventListener("abort", onOuter, { once: true });
   const deadlineMs = spec.deadlineMs ?? DEADLINE.normal;
-  using _deadline = options.clock.after(deadlineMs, () => abort.abort(new Error(`No answer within ${deadlineMs} ms`)));
+  // By this name those below know that the line was silent, and that nobody just lost interest.
+  const silent = () => abort.abort(new DOMException(`No answer within ${deadlineMs} ms`, "TimeoutError"));
+  using _deadline = options.clock.after(deadlineMs, silent);
   try {
     const request = new Request(options.baseUrl + spec.path, {
       method: spec.method,
@@ -202,11 +205,20 @@ async function send<T>(options: ConnectionOptions, spec: Spec<T>, outer: AbortSi
     }
     return decoded(what, response.status, body, spec.decode);
   } catch (error) {
-    const detail = `${what}: ${error instanceof Error ? error.message : String(error)}`;
+    const detail = `${what}: ${whyOf(error)}`;
     return { kind: "failed", code: outer?.aborted ? "aborted" : "transport", status: 0, detail };
   } finally {
     outer?.removeEventListener("abort", onOuter);
   }
+}
+
+/** With the innermost cause, which is the one that says it; the address in it says nothing new and may hold a password. */
+function whyOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  let cause: Error = error;
+  while (cause.cause instanceof Error) cause = cause.cause;
+  const why = error.message.includes(cause.message) ? error.message : `${error.message}: ${cause.message}`;
+  return redactText(why.replaceAll(/ for url \(\S*\)/g, ""));
 }
 
 function raced<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {

@@ -1,7 +1,7 @@
 /** Permissions: the default of each directory, what gives way to what, and that a server only ever tightens. */
 import { assertEquals } from "@std/assert";
 import { PERMISSIONS } from "../../lib/core/model.ts";
-import { choosePermission, defaultPermission, tighten } from "../../lib/core/permission_policy.ts";
+import { choosePermission, defaultPermission, narrowest, tighten } from "../../lib/core/permission_policy.ts";
 
 Deno.test("defaultPermission() asks in the user's own directory, and is full in one of the task's own", () => {
   const modes = ["in-place", "worktree", "scratch"] as const;
@@ -14,6 +14,17 @@ Deno.test("tighten() takes what the server asks for only where that is less, and
     ["full", "ask", "read-only", "full"],
     ["ask", "ask", "read-only", "ask"],
     ["read-only", "read-only", "read-only", "read-only"],
+  ]);
+});
+
+Deno.test("narrowest() is the least of what an agent can promise, and nothing where that is more than the limit", () => {
+  const rows = [PERMISSIONS, ["full", "ask"], ["full"], []] as const;
+  const least = rows.map((able) => (["full", "ask", "read-only"] as const).map((limit) => narrowest(able, limit)));
+  assertEquals(least, [
+    ["read-only", "read-only", "read-only"],
+    ["ask", "ask", undefined],
+    ["full", undefined, undefined],
+    [undefined, undefined, undefined],
   ]);
 });
 

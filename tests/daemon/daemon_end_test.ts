@@ -61,6 +61,28 @@ Deno.test("Daemon.cancelTasks() ends what runs, to be tried again", async () => 
   assertEquals((await w.show(task.retried_by!)).status, "queued");
 });
 
+Deno.test("Daemon.cancelTasks() ends what a claim still brings that was on its way, until the drain is cancelled", async () => {
+  const claim = Promise.withResolvers<void>();
+  let held = false;
+  await using w = await DaemonWorld.started({
+    intercept: (verb, _, pass) => {
+      if (verb === "fail") assert(w.daemon.cancelDrain());
+      if (verb !== "claim" || held) return undefined;
+      held = true;
+      return claim.promise.then(pass);
+    },
+  });
+  const id = await w.submit();
+  w.daemon.stop();
+  w.daemon.cancelTasks();
+  claim.resolve();
+  const task = await w.ended(id, "failed");
+  assertEquals([task.failure_reason, w.agents.started.length], ["runtime_recovery", 0]);
+  (await w.agent()).end();
+  await w.ended(task.retried_by!, "completed");
+  await w.idle();
+});
+
 Deno.test("Daemon.close() ends running agents and leaves their outcome on disk for the next process", async () => {
   await using w = await DaemonWorld.started();
   const id = await w.submit();

@@ -228,7 +228,7 @@ Deno.test("Delivery drops messages that a crash left half sent, unless the serve
     w.file.outbox.update(w.file.outbox.put(entry({ payload: '{"messages":[]}' })), { state: "sending" });
     w.file.outbox.put(entry({ kind: "complete" }));
     w.file.reopen();
-    await w.delivery.deliverAll({ signal: new AbortController().signal });
+    await w.delivery.deliverAll({ workspace: "w", signal: new AbortController().signal });
     assertEquals(w.verbs(), deduplicates ? ["messages", "complete"] : ["complete"]);
   }
 });
@@ -278,8 +278,40 @@ Deno.test("Delivery.deliverAll() sends what the last process left, of its own co
   w.file.outbox.put(entry({ kind: "fail", task: "b" }));
   w.file.outbox.put(entry({ kind: "complete", task: "x", connection: "other" }));
   w.file.reopen();
-  await w.delivery.deliverAll({ signal: new AbortController().signal });
+  await w.delivery.deliverAll({ workspace: "w", signal: new AbortController().signal });
   assertEquals([w.verbs({ tasks: true }), w.file.outbox.count()], [["a complete", "b fail"], 1]);
+});
+
+Deno.test("Delivery.deliverAll() sends what every workspace left, and waits for its own alone", async () => {
+  await using w = world((call) => call.path.includes("/left/") ? json({ error: "not found" }, 404) : ok(call));
+  w.file.outbox.put(entry({ kind: "complete", task: "left", workspace: "left" }));
+  w.file.outbox.put(entry({ kind: "complete", task: "own" }));
+  await w.delivery.deliverAll({ workspace: "w", signal: new AbortController().signal });
+  assertEquals(w.verbs({ tasks: true }), ["left complete", "own complete"]);
+  assertEquals(w.file.outbox.head("left")?.kind, "complete");
+});
+
+Deno.test("Delivery.deliverAll() waits for a task as long as nobody answers, and for one that is refused a few minutes", async () => {
+  for (
+    const [answer, waits] of [
+      [() => json({ error: "not found" }, 404), false],
+      [() => json({ error: "database error" }, 500), false],
+      [() => new Error("connection refused"), true],
+    ] as const
+  ) {
+    await using w = world(answer);
+    w.file.outbox.put(entry({ kind: "complete" }));
+    let over = false;
+    const all = w.delivery.deliverAll({ workspace: "w", signal: new AbortController().signal })
+      .then(() => over = true, () => {});
+    await w.clock.advance(60_000);
+    assertEquals(over, false);
+    await w.clock.advance(90_000);
+    assertEquals([over, w.file.outbox.count()], [!waits, 1]);
+    await w.delivery.close();
+    await w.clock.advance(1_000);
+    await all;
+  }
 });
 
 Deno.test("Delivery.deliverAll() ends when its signal aborts or the delivery is closed", async () => {
@@ -287,7 +319,7 @@ Deno.test("Delivery.deliverAll() ends when its signal aborts or the delivery is 
     await using w = world(() => json({}, 500));
     w.file.outbox.put(entry({ kind: "complete" }));
     const abort = new AbortController();
-    const all = w.delivery.deliverAll({ signal: abort.signal });
+    const all = w.delivery.deliverAll({ workspace: "w", signal: abort.signal });
     const rejected = assertRejects(() => all, Error);
     await w.clock.advance(10_000);
     if (how === "abort") abort.abort(new Error("enough"));

@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { freeingPolicy, gcPolicy, type Word } from "../../lib/core/gc.ts";
 import { homeLayout } from "../../lib/core/home.ts";
-import type { Locks } from "../../lib/core/ports.ts";
+import { type Files, HostError, type Locks } from "../../lib/core/ports.ts";
 import { runGcLoop } from "../../lib/daemon/gc_loop.ts";
 import { type GcItem, type GcOptions, gcRound } from "../../lib/daemon/gc_round.ts";
 import { RepoCache } from "../../lib/daemon/repo_cache.ts";
@@ -176,6 +176,57 @@ Deno.test("gcRound() finishes what a killed one began, and takes directories wit
   const old = new Date(w.clock.now() - 4 * DAY);
   await Deno.utime(`${w.home.workspaces}/w/000000000001`, old, old);
   assertEquals(gone(await w.round()), ["1"]);
+  assertEquals(await files.list(w.home.workspaces), ["w"]);
+});
+
+Deno.test("gcRound() goes on past what it cannot remove, says so, and takes it once it can", async () => {
+  await using dir = await tempDirectory();
+  const w = world(dir);
+  const trash = `${w.home.workspaces}/.trash`;
+  await Deno.mkdir(`${trash}/stuck`, { recursive: true });
+  await Deno.mkdir(`${trash}/other`);
+  for (const n of [1, 2]) await w.directory(n, ENDED);
+  const log = keptLog();
+  const stubborn: Files = {
+    ...files,
+    remove: (path) =>
+      path.startsWith(`${trash}/`) && !path.endsWith("/other")
+        ? Promise.reject(new HostError("other", `Cannot remove ${path}: Operation not permitted`))
+        : path === trash
+        ? Promise.reject(new HostError("other", "Cannot remove the trash"))
+        : files.remove(path),
+  };
+  assertEquals(gone(await w.round({ files: stubborn, log })), ["1", "2"]);
+  assertEquals([(await files.list(trash)).length, (await files.list(trash)).includes("other")], [3, false]);
+  assertEquals(log.said("warn").length, 3);
+  await w.round();
+  assertEquals(await files.list(w.home.workspaces), ["w"]);
+});
+
+Deno.test("gcRound() removes directories that a program has made read-only, as caches of modules are", async () => {
+  await using dir = await tempDirectory();
+  const w = world(dir);
+  const inner = `${await w.directory(1, ENDED)}/workdir/cache/module`;
+  await Deno.mkdir(inner, { recursive: true });
+  await Deno.writeTextFile(`${inner}/file`, "");
+  for (const path of [inner, `${inner}/..`]) await Deno.chmod(path, 0o555);
+  // As for somebody who is not root, who may remove them anyway.
+  const readOnly = async (path: string): Promise<boolean> => {
+    for (const { name, isDirectory } of await Array.fromAsync(Deno.readDir(path))) {
+      if (isDirectory && await readOnly(`${path}/${name}`)) return true;
+    }
+    return ((await Deno.stat(path)).mode! & 0o200) === 0;
+  };
+  const strict: Files = {
+    ...files,
+    remove: async (path) => {
+      if (path.includes("/.trash") && await there(path) && await readOnly(path)) {
+        throw new HostError("other", "Cannot remove it");
+      }
+      await files.remove(path);
+    },
+  };
+  assertEquals(gone(await w.round({ files: strict })), ["1"]);
   assertEquals(await files.list(w.home.workspaces), ["w"]);
 });
 

@@ -7,8 +7,10 @@ import { RuntimePauses } from "../../lib/daemon/runtime_pauses.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { DaemonWorld } from "./daemon_world.ts";
 import { keptLog } from "./kept_log.ts";
+import { TeamWorld } from "./team_world.ts";
 
 const MINUTE = 60_000;
+const AGENT = "44444444-4444-4444-8444-444444444444";
 const QUOTA: Outcome = { kind: "failed", reason: "agent_error.provider_quota_limit", detail: "limit reached" };
 const AUTH: Outcome = { kind: "failed", reason: "agent_error.provider_auth_or_access", detail: "401" };
 
@@ -90,6 +92,12 @@ Deno.test("Daemon fails one task for a login, and gives the rest out when a pers
   (await w.agent(1)).end();
   await w.ended(second, "completed");
   await w.idle();
+  // What was said by hand ends with what had begun before, also where the clock of the wall is set back afterwards.
+  w.clock.shiftWall(-24 * 60 * MINUTE);
+  await w.submit();
+  (await w.agent(2)).end(AUTH);
+  await w.idle();
+  assertEquals(paused(w)?.kind, "login");
 });
 
 Deno.test("Daemon offers no agent for claims while nobody is logged in, and looks again every minute", async () => {
@@ -179,12 +187,35 @@ Deno.test("Daemon claims at once for agents it is told of, and looks for itself 
   assert(looks === 1);
 });
 
+Deno.test("Daemon pauses no agent CLI for a key or an account that was not its own", async () => {
+  await using team = await TeamWorld.started();
+  team.server.setProfiles("w1", [
+    { id: "p1", display_name: "House", protocol_family: "bot", command_name: "house-bot" },
+  ]);
+  await team.later("the custom runtime is registered", () => team.ids().length === 2);
+  const custom = team.ids().find((id) => id !== team.runtime.id)!;
+  const wishes = [
+    [custom, {}],
+    [team.runtime.id, { agent: { id: AGENT, name: "Bot", custom_env: { BOT_KEY: "bad" } } }],
+    [team.runtime.id, {}],
+  ] as const;
+  const pauses = () => team.daemon.status().connections[0]!.runtimes.map(({ paused }) => paused?.kind);
+  for (const [nth, [runtime, more]] of wishes.entries()) {
+    const task = team.server.enqueue(runtime, more);
+    (await team.agent(nth)).end(nth === 1 ? QUOTA : AUTH);
+    await team.is(task, "failed");
+    await team.idle();
+    const told = nth < 2 ? undefined : "login";
+    assertEquals(pauses(), [told, told]);
+  }
+});
+
 Deno.test("RuntimePauses sends a task that was claimed before its agent was paused back to the queue", async () => {
   const pauses = new RuntimePauses({ clock: new FakeClock(), log: keptLog(), onClaimable: () => {} });
   const binaries = { launchable: () => Promise.resolve({ kind: "go" } as const) };
   const limits = { limitMs: 1, signal: new AbortController().signal };
   assertEquals(await pauses.launchable("bot", limits, binaries), { kind: "go" });
-  pauses.ended({ provider: "bot", outcome: AUTH, since: 1 });
+  pauses.ended({ provider: "bot", outcome: AUTH, began: 1 });
   assertEquals(await pauses.launchable("bot", limits, binaries), { kind: "no", why: "bot needs login" });
   assertEquals((await pauses.launchable("other", limits, binaries)).kind, "go");
   assertEquals([pauses.resume("bot"), (await pauses.launchable("bot", limits, binaries)).kind], [true, "go"]);
@@ -193,10 +224,10 @@ Deno.test("RuntimePauses sends a task that was claimed before its agent was paus
 Deno.test("RuntimePauses ignores the failure of a run that began before the pause was taken back", () => {
   const clock = new FakeClock();
   const pauses = new RuntimePauses({ clock, log: keptLog(), onClaimable: () => {} });
-  pauses.ended({ provider: "bot", outcome: AUTH, since: clock.now() });
+  pauses.ended({ provider: "bot", outcome: AUTH, began: clock.monotonic() });
   pauses.resume("bot");
-  pauses.ended({ provider: "bot", outcome: AUTH, since: clock.now() - 1 });
+  pauses.ended({ provider: "bot", outcome: AUTH, began: clock.monotonic() - 1 });
   assertEquals(pauses.mayClaim("bot"), true);
-  pauses.ended({ provider: "bot", outcome: AUTH, since: clock.now() });
+  pauses.ended({ provider: "bot", outcome: AUTH, began: clock.monotonic() });
   assertEquals(pauses.mayClaim("bot"), false);
 });

@@ -3,6 +3,7 @@ import { assertEquals, assertRejects } from "@std/assert";
 import type { Runtime } from "../../lib/core/model.ts";
 import type { Random } from "../../lib/core/ports.ts";
 import type { Connection } from "../../lib/daemon/connection.ts";
+import type { Consent } from "../../lib/daemon/daemon_contract.ts";
 import { createProfileRuntimes } from "../../lib/daemon/profile_runtimes.ts";
 import { createRegistration, type Registration } from "../../lib/daemon/registration.ts";
 import type { WireClient } from "../../lib/wire/client.ts";
@@ -28,21 +29,30 @@ interface World {
   offer(signal: AbortSignal): Promise<void>;
 }
 
-function world(client: Partial<WireClient>, { known = [] as string[], found = ["claude"], delivered = () => {} }: {
-  known?: string[];
-  found?: string[];
-  delivered?: () => void;
-} = {}): World {
+function world(
+  client: Partial<WireClient>,
+  { known = [] as string[], found = ["claude"], busy = [] as string[], consent, delivered = () => {} }: {
+    known?: string[];
+    found?: string[];
+    busy?: string[];
+    consent?: Consent;
+    delivered?: (workspace: string) => unknown;
+  } = {},
+): World {
   const clock = new FakeClock();
   const log = keptLog();
-  const delivery = { ...NO_DELIVERY, deliverAll: () => Promise.resolve(delivered()) };
-  const connection = fakeConnection({ client, runtimes: known, delivery });
+  const delivery = {
+    ...NO_DELIVERY,
+    deliverAll: async ({ workspace }: { workspace: string }) => void await delivered(workspace),
+  };
+  const connection = fakeConnection({ client, runtimes: known, delivery, ...(consent ? { consent } : {}) });
   const told: string[][] = [];
   const registration = createRegistration({
     connection,
     daemonId: "d",
     deviceName: "box",
     version: "9.9.9",
+    busy: (id) => busy.includes(id),
     onRegistered: () => told.push([...connection.runtimes.keys()]),
     clock,
     random: RANDOM,
@@ -193,6 +203,19 @@ Deno.test("Registration.offer() delivers what the last process left before it re
   await w.offer(signal);
   await w.registration.offer(["claude", "llm"].map(runtime), { signal });
   assertEquals(steps, ["delivered", "w-claude", "w-llm"]);
+});
+
+Deno.test("Registration.offer() serves a workspace although what another one left cannot be delivered", async () => {
+  const w = world({
+    workspaces: () => Promise.resolve(ok([{ id: "stuck", name: "" }, { id: "fine", name: "" }])),
+  }, { delivered: (workspace) => workspace === "stuck" ? new Promise(() => {}) : undefined });
+  void w.offer(signal);
+  await w.clock.settle();
+  assertEquals(ids(w.connection), ["fine-claude"]);
+  // Neither does it learn later of what was installed since.
+  void w.registration.offer(["claude", "llm"].map(runtime), { signal });
+  await w.clock.settle();
+  assertEquals(ids(w.connection), ["fine-claude", "fine-llm"]);
 });
 
 Deno.test("Registration.offer() recovers again while the server is in trouble, and says so once", async () => {
@@ -349,6 +372,21 @@ Deno.test("Registration.sync() costs one look and one profile fetch while nothin
   assertEquals(w.calls, []);
 });
 
+Deno.test("Registration.sync() ends although a workspace that is in trouble has other profiles", async () => {
+  const w = profileWorld(["p1"]);
+  await w.registration.offer([runtime("codex")], { signal });
+  w.refuse = true;
+  const abort = new AbortController();
+  const heal = w.registration.heal({ signal: abort.signal });
+  w.profiles.ids = ["p1", "p2"];
+  let over = false;
+  const sync = w.registration.sync({ signal: abort.signal }).finally(() => over = true);
+  await w.clock.settle();
+  assertEquals(over, true);
+  abort.abort(new Error("enough"));
+  await Promise.allSettled([heal, sync]);
+});
+
 Deno.test("Registration.sync() says when a workspace that came or went has changed which runtimes there are", async () => {
   const workspaces = [{ id: "w1", name: "" }];
   const w = world({ workspaces: () => Promise.resolve(ok(workspaces)) });
@@ -359,6 +397,46 @@ Deno.test("Registration.sync() says when a workspace that came or went has chang
   workspaces.shift();
   await w.registration.sync({ signal });
   assertEquals(w.told, [["w1-claude"], ["w1-claude", "w2-claude"], ["w2-claude"]]);
+});
+
+Deno.test("Registration.sync() recovers the orphans of a workspace that comes back, but not under a task of ours", async () => {
+  const recovered: string[] = [];
+  const workspaces = [{ id: "w1", name: "" }];
+  const w = world({
+    workspaces: () => Promise.resolve(ok([...workspaces])),
+    recoverOrphans: (id) => {
+      recovered.push(id);
+      return Promise.resolve(ok({ orphaned: 0, retried: 0 }));
+    },
+  }, { found: ["claude", "codex"], busy: ["w1-claude"] });
+  await w.offer(signal);
+  recovered.length = 0;
+  const [one] = workspaces.splice(0);
+  await w.registration.sync({ signal });
+  workspaces.push(one!);
+  await w.registration.sync({ signal });
+  await w.clock.settle();
+  assertEquals([recovered, ids(w.connection)], [["w1-codex"], ["w1-claude", "w1-codex"]]);
+});
+
+Deno.test("Registration.sync() forgets a workspace once although two looks find it gone", async () => {
+  const there = [{ id: "w1", name: "" }, { id: "w2", name: "" }];
+  let watched = true;
+  const w = world({
+    workspaces: () => Promise.resolve(ok(there)),
+    deregister: () => w.clock.sleep(100).then(() => ok(undefined)),
+  }, {
+    consent: {
+      found() {},
+      watched: () => watched ? { policy: "read-only" } : undefined,
+      onChange: () => ({ [Symbol.dispose]() {} }),
+    },
+  });
+  await w.offer(signal);
+  watched = false;
+  const looks = [w.registration.sync({ signal }), w.registration.sync({ signal })];
+  await w.clock.advance(200);
+  assertEquals([await Promise.all(looks), ids(w.connection)], [[true, true], []]);
 });
 
 Deno.test("Registration.checkProfiles() leaves all as it was when the server refuses the new ones, and tries at the next hint", async () => {
@@ -449,7 +527,7 @@ function profileWorld(initial: readonly string[]) {
     random: RANDOM,
     log,
   });
-  const world = { calls, profiles, connection, registration, refuse: false };
+  const world = { clock, calls, profiles, connection, registration, refuse: false };
   return world;
 }
 

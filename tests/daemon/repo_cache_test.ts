@@ -1,6 +1,6 @@
 /** The cache of repositories, with real git: what a task gets, that it stays cheap, and what happens when the server is away. */
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import type { Locks } from "../../lib/core/ports.ts";
+import type { Files, Locks, Processes } from "../../lib/core/ports.ts";
 import { allowedProtocols } from "../../lib/core/repo_request.ts";
 import { type Checkout, type CheckoutRequest, RepoCache, RepoError } from "../../lib/daemon/repo_cache.ts";
 import { createClock } from "../../lib/host/clock.ts";
@@ -11,6 +11,7 @@ import { type TempDirectory, tempDirectory } from "../host/temp_directory.ts";
 import { GIT_ENV } from "../support/git_env.ts";
 import { GitServer, runGit } from "../support/git_server.ts";
 import { keptLog } from "./kept_log.ts";
+import { placeScript } from "../support/program_file.ts";
 
 const clock = createClock();
 const files = createFiles();
@@ -26,7 +27,10 @@ async function loaded(): Promise<Locks> {
   return made;
 }
 
-async function world(dir: TempDirectory, given: { locks?: Locks; lockMs?: number } = {}) {
+async function world(
+  dir: TempDirectory,
+  given: { locks?: Locks; lockMs?: number; processes?: Processes; files?: Files } = {},
+) {
   const server = await GitServer.create(dir.path);
   const cache = new RepoCache({
     directory: dir.at("repos"),
@@ -37,11 +41,11 @@ async function world(dir: TempDirectory, given: { locks?: Locks; lockMs?: number
     ...{ files, processes, locks, clock, ...given },
   });
   let tasks = 0;
-  const checkout = async (more: Partial<CheckoutRequest> = {}): Promise<Checkout> => {
+  const checkout = async (more: Partial<CheckoutRequest> = {}, until = signal): Promise<Checkout> => {
     const into = more.into ?? dir.at(`task${tasks++}`);
     await Deno.mkdir(into, { recursive: true });
     const branch = `drover/bot/${into.split("/").at(-1)}`;
-    return await cache.checkout({ url: server.url, workspace: "w", branch, ...more, into }, { signal });
+    return await cache.checkout({ url: server.url, workspace: "w", branch, ...more, into }, { signal: until });
   };
   const bare = dir.at(
     `repos/w/${encodeURIComponent(server.path.slice(1).replace(/\.git$/, "")).replaceAll("%", "~")}.git`,
@@ -155,6 +159,51 @@ Deno.test("RepoCache makes a clone that needs nothing outside its directory, whe
   assertEquals(await runGit(made.path, "log", "--format=%s"), "first");
 });
 
+for (const isolated of [false, true]) {
+  for (const how of [isolated ? "failed" : "aborted", "killed"] as const) {
+    const what = `${isolated ? "clone" : "worktree"} whose last step was ${how}`;
+    Deno.test(`RepoCache never takes for a checkout a ${what}`, async () => {
+      await using dir = await tempDirectory();
+      const abort = new AbortController();
+      const into = dir.at("task");
+      let [sound, dead] = [false, false];
+      const living = () => {
+        if (dead) throw new Error("this process is no more");
+      };
+      const run: Processes["run"] = async (command, options) => {
+        living();
+        if (sound || !(command.args.includes(isolated ? "checkout" : "add") && !command.args.includes("remote"))) {
+          return await processes.run(command, options);
+        }
+        // Git has made the directory, but not every file in it.
+        if (!isolated) {
+          await processes.run(command, options);
+          await Deno.remove(`${into}/app/file`);
+          await Deno.writeTextFile(`${dir.path}/repos/w/${await bareName(dir)}/worktrees/app/locked`, "initializing");
+        }
+        dead = how === "killed";
+        if (how === "aborted") abort.abort(new Error("enough"));
+        living();
+        return { exit: { code: 128, signal: null }, stdout: "", stderr: "fatal: the line is down", timedOut: false };
+      };
+      const { checkout } = await world(dir, {
+        processes: { ...processes, run },
+        files: { ...files, remove: async (path) => (living(), await files.remove(path)) },
+      });
+      await assertRejects(() => checkout({ into, isolated }, abort.signal), Error);
+      if (how !== "killed") assertEquals(await files.list(into), []);
+      [sound, dead] = [true, false];
+      const made = await checkout({ into, isolated });
+      assertEquals([made.existed, made.branch, await textIn(made)], [false, "drover/bot/task", "first"]);
+      assertEquals([(await checkout({ into, isolated })).existed, await files.list(into)], [true, ["app"]]);
+    });
+  }
+}
+
+async function bareName(dir: TempDirectory): Promise<string> {
+  return (await files.list(dir.at("repos/w"))).find((name) => name.endsWith(".git"))!;
+}
+
 Deno.test("RepoCache says that a repository is busy when its lock is not to be had", async () => {
   await using dir = await tempDirectory();
   const taken: Locks = { tryLock: () => Promise.resolve(undefined), lock: () => Promise.resolve(undefined) };
@@ -175,9 +224,7 @@ Deno.test("RepoCache runs no hook of the user's, and asks no questions", async (
   await using dir = await tempDirectory();
   const { server } = await world(dir);
   await Deno.mkdir(dir.at("template/hooks"), { recursive: true });
-  await Deno.writeTextFile(dir.at("template/hooks/post-checkout"), `#!/bin/sh\ntouch ${dir.at("hooked")}\n`, {
-    mode: 0o755,
-  });
+  await placeScript(dir.at("template/hooks/post-checkout"), `#!/bin/sh\ntouch ${dir.at("hooked")}\n`);
   await Deno.writeTextFile(dir.at("gitconfig"), `[init]\n\ttemplateDir = ${dir.at("template")}\n`);
   const cache = new RepoCache({
     directory: dir.at("others"),

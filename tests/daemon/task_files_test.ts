@@ -1,5 +1,6 @@
 /** What a task brings for its agent: placed where the CLI looks, hidden from git, and taken out again. Real files, real git. */
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { type Files, HostError } from "../../lib/core/ports.ts";
 import { createClock } from "../../lib/host/clock.ts";
 import { createFiles } from "../../lib/host/files.ts";
 import { createProcesses } from "../../lib/host/process.ts";
@@ -25,6 +26,7 @@ interface Wish {
   readonly claim?: Record<string, unknown>;
   readonly surface?: Surface | null;
   readonly team?: TeamServer;
+  readonly files?: Files;
 }
 
 /** A directory of the user's, in place. */
@@ -42,14 +44,14 @@ class Place {
     return place;
   }
 
-  prepare({ agent, claim, team, surface = SURFACE }: Wish = {}): Promise<TaskFiles> {
+  prepare({ agent, claim, team, surface = SURFACE, files: theirs = files }: Wish = {}): Promise<TaskFiles> {
     const task = claimed("t", {
       directory: { mode: "in-place", path: this.directory },
       agent: { id: "a", name: "bot", instructions: "Be brief.", ...agent },
       ...claim,
     });
     return prepareTaskFiles(task, {
-      files,
+      files: theirs,
       processes,
       env: GIT_ENV,
       signal: new AbortController().signal,
@@ -166,6 +168,56 @@ Deno.test("restoreAllPlaced() takes out what a daemon that was killed had placed
   assertEquals(await place.tree(), before);
   assertEquals(await files.list(dir.at("placed")), []);
   await restoreAllPlaced(dir.at("none"), { files, log });
+});
+
+Deno.test("restorePlaced() gives the user's file back where a write was cut off, and takes no edit for that", async () => {
+  await using dir = await tempDirectory();
+  const place = await Place.make(dir);
+  const mine = "one\ntwo\nthree\n";
+  const full = {
+    ...files,
+    async overwrite(path: string, bytes: Uint8Array) {
+      await Deno.writeFile(path, bytes.subarray(0, 5));
+      throw new HostError("no-space", "Writing failed: no space is left");
+    },
+  };
+  const begun = async () => {
+    await Deno.writeTextFile(place.at("BOT.md"), mine);
+    await place.prepare();
+  };
+  // While it was placed, and before a word of it was there.
+  for (const length of [5, 0]) {
+    await Deno.writeTextFile(place.at("BOT.md"), mine);
+    await assertRejects(
+      () =>
+        place.prepare({
+          files: {
+            ...full,
+            overwrite: (path, bytes) => full.overwrite(path, bytes.subarray(0, length)),
+          },
+        }),
+      HostError,
+    );
+    await restorePlaced(place.record, { files: full, log });
+    assert(await files.stat(place.record), "without it nobody knows what was there");
+    await place.restore();
+    assertEquals([await place.read("BOT.md"), await files.stat(place.record)], [mine, undefined]);
+  }
+  // While it was taken out, also of a file with an edit.
+  for (const edit of ["", "the agent's\n"]) {
+    await begun();
+    await Deno.writeTextFile(place.at("BOT.md"), await place.read("BOT.md") + edit);
+    await restorePlaced(place.record, { files: full, log });
+    await place.restore();
+    assertEquals([await place.read("BOT.md"), await files.stat(place.record)], [mine + edit, undefined]);
+  }
+  // A shorter text is what somebody wanted; none at all is what a power cut leaves.
+  for (const [now, then] of [["one\n", "one\n"], ["", mine]]) {
+    await begun();
+    await Deno.writeTextFile(place.at("BOT.md"), now!);
+    await place.restore();
+    assertEquals(await place.read("BOT.md"), then);
+  }
 });
 
 Deno.test("prepareTaskFiles() follows a link to a file inside, and leaves one that leads out alone", async () => {
@@ -318,4 +370,21 @@ Deno.test("prepareTaskFiles() hides a new brief in a subdirectory, beside what t
   await Deno.writeTextFile(sub.at("x.log"), "");
   await Deno.writeTextFile(place.at("BOT.md"), "another one");
   assertEquals(await place.git(["status", "--porcelain", "-uall"], env), '?? BOT.md\n?? "a [b]/x.log"');
+});
+
+Deno.test("prepareTaskFiles() keeps its part of a known file out of commits, whatever the directory is called", async () => {
+  await using dir = await tempDirectory();
+  const place = await Place.make(dir);
+  await place.git(["init", "--quiet"]);
+  const sub = new Place(dir);
+  Object.assign(sub, { directory: place.at('a "b" [c] \\d#') });
+  await Deno.mkdir(sub.directory);
+  await Deno.writeTextFile(sub.at("BOT.md"), "mine\n");
+  await place.git(["add", "."]);
+  await place.git(["commit", "--quiet", "-m", "first"]);
+  const { env } = await sub.prepare();
+  assertEquals(await sub.git(["status", "--porcelain"], env), "");
+  await Deno.writeTextFile(sub.at("BOT.md"), await sub.read("BOT.md") + "the agent's\n");
+  await sub.git(["commit", "--quiet", "--all", "-m", "work"], env);
+  assertEquals(await sub.git(["show", "HEAD:./BOT.md"]), "mine\nthe agent's");
 });

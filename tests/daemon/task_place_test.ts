@@ -1,8 +1,10 @@
 /** A task's place in a whole daemon: turns in a directory of the user's, what is placed in it, and that all of it goes again. */
 import { assertEquals, assertStringIncludes } from "@std/assert";
+import { basename } from "@std/path";
 import type { DaemonOptions } from "../../lib/daemon/daemon.ts";
 import { tempDirectory } from "../host/temp_directory.ts";
 import { DaemonWorld } from "./daemon_world.ts";
+import { TeamWorld } from "./team_world.ts";
 
 const SURFACE = {
   title: "Bot",
@@ -116,6 +118,44 @@ Deno.test("Daemon keeps the private home of a conversation, and gives another on
   }
   const [a, b, c, d, e, f] = homes;
   assertEquals([a === b, a === c, d === e, d === f, a === d], [true, false, true, false, false]);
+});
+
+Deno.test("Daemon makes the private home of a custom runtime from where that one is logged in", async () => {
+  await using dir = await tempDirectory();
+  await Deno.writeTextFile(dir.at("auth.json"), "the house's");
+  const privateHome = { ...SURFACE.privateHome, linked: ["auth.json"] };
+  await using team = await TeamWorld.started({
+    daemon: {
+      surfaceOf: () => ({ ...SURFACE, privateHome }),
+      findProfile: ({ id, displayName: name, provider }) =>
+        Promise.resolve({
+          provider,
+          family: "plain-text",
+          executable: "/bin/house",
+          fixedArgs: [],
+          version: "1.0.0",
+          env: { BOT_HOME: dir.path },
+          profile: { id, name },
+        }),
+    },
+  });
+  const plain = team.runtime.id;
+  team.server.setProfiles("w1", [
+    { id: "p1/..", display_name: "House", protocol_family: "bot", command_name: "house" },
+  ]);
+  await team.later("the custom runtime is registered", () => team.ids().length === 2);
+  const homes: string[] = [];
+  for (const runtime of [team.ids().find((id) => id !== plain)!, plain]) {
+    const task = team.server.enqueue(runtime, { issue_id: "i1" });
+    const agent = await team.agent(homes.length);
+    homes.push(agent.request.env.BOT_HOME!);
+    agent.end();
+    await team.is(task, "completed");
+    await team.idle();
+  }
+  const login = homes.map((home) => Deno.readLink(`${home}/auth.json`).catch(() => "none"));
+  assertEquals(await Promise.all(login), [dir.at("auth.json"), "none"]);
+  assertEquals(homes.map((home) => basename(home)), ["bot.p1___", "bot"]);
 });
 
 Deno.test("Daemon takes out what an instance that was killed had placed, before it hands the task out again", async () => {

@@ -1,8 +1,11 @@
 /** A daemon and what a team server asks and tells besides tasks: hints, things to do, workspaces that come and go. */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { join } from "@std/path";
+import type { Backend } from "../../lib/agents/backend.ts";
 import { LEASE } from "../../lib/core/lease.ts";
+import type { Permission } from "../../lib/core/model.ts";
 import type { Updates } from "../../lib/daemon/pending_actions.ts";
+import { fakeBackend } from "./fake_agent.ts";
 import { TeamWorld } from "./team_world.ts";
 
 async function result(w: TeamWorld, id: string): Promise<Record<string, unknown>> {
@@ -51,6 +54,25 @@ Deno.test("Daemon answers a ping with what the model says, once in 10 minutes fo
   const answer = await result(w, third);
   assertEquals([answer.status, answer.error], ["failed", "not logged in"]);
   assertEquals([...Deno.readDirSync(w.home.workspaces)].length, 0);
+});
+
+Deno.test("Daemon pings an agent with the least that it can promise, where its owner allows that", async () => {
+  let policy: Permission = "ask";
+  const agents: { backend?: Backend } = {};
+  await using w = await TeamWorld.started({
+    policy: () => policy,
+    daemon: { backendFor: () => ({ ...agents.backend!, permissions: ["full", "ask"] }) },
+  });
+  agents.backend = fakeBackend(w.agents);
+  const first = w.server.ask(w.runtime.id, "pending_ping");
+  const agent = await w.agent();
+  agent.end();
+  assertEquals([agent.task!.permission, (await result(w, first)).status], ["ask", "completed"]);
+  await w.clock.advance(10 * 60_000);
+  policy = "read-only";
+  const { status, error } = await result(w, w.server.ask(w.runtime.id, "pending_ping"));
+  assertEquals([status, w.agents.started.length], ["failed", 1]);
+  assertStringIncludes(String(error), "bot cannot be pinged here");
 });
 
 Deno.test("Daemon that cannot update itself says so, and what to do instead", async () => {

@@ -70,3 +70,14 @@ Deno.test("UsageReporter asks a server without the route once, and says so", asy
   assertEquals(await report(day("claude", 6)), []);
   assertEquals(log.said("info"), ["the server takes no counts of tokens"]);
 });
+
+Deno.test("UsageReporter tells the other runtimes although one is not found, says so once, and tries it again", async () => {
+  const { report, answers, log } = world();
+  for (let round = 0; round < 2; round++) {
+    answers.push(refused(404));
+    const other = day("codex", 9 + round);
+    assertEquals((await report(day("claude", 5), other)).map(([path]) => path), [PATH, PATH.replace("r1", "r2")]);
+  }
+  assertEquals([log.said("warn"), log.said("info")], [["counts of tokens were not delivered"], []]);
+  assertEquals(await report(day("claude", 5)), [[PATH, [5]]]);
+});

@@ -112,8 +112,9 @@ Deno.test("scanUsage() finds logs where a variable says, in private homes, and e
   await Deno.mkdir(dir.at("workspaces/w/0123456789ab/homes/codex"), { recursive: true });
   await Deno.symlink(dir.at("user/.codex/sessions"), dir.at("workspaces/w/0123456789ab/homes/codex/sessions"));
   await place(dir.at("workspaces/w/ba9876543210/homes/codex/sessions/x"));
+  await place(dir.at("workspaces/w/ba9876543210/homes/codex.p1/sessions"));
   await w.write(`${w.folder}/a.jsonl`, w.say("1", 5));
-  assertEquals(await w.scan(), 3);
+  assertEquals(await w.scan(), 4);
   const elsewhere = dir.at("elsewhere/projects");
   await Deno.mkdir(elsewhere, { recursive: true });
   await w.write(`${elsewhere}/b.jsonl`, w.say("2", 40));

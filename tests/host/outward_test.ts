@@ -62,6 +62,37 @@ Deno.test("outward() reaches a server of this machine without any proxy", async 
   assertEquals([proxy.seen, server.seen], [[], ["GET /x HTTP/1.1", "GET /x HTTP/1.1"]]);
 });
 
+Deno.test("outward() takes fresh connections after two requests without an answer in time, but not after two that were given up", async () => {
+  for (const [name, fresh] of [["TimeoutError", true], ["AbortError", false]] as const) {
+    let [together, arrived] = [Promise.withResolvers<void>(), 0];
+    await using server = Deno.serve(
+      { hostname: "127.0.0.1", port: 0, onListen() {} },
+      async (request, { remoteAddr }) => {
+        if (request.url.endsWith("/silent")) {
+          together.resolve();
+          await new Promise((resolve) => request.signal.addEventListener("abort", resolve));
+        } else if (++arrived === 3) together.resolve();
+        if (arrived <= 3) await together.promise;
+        return new Response(String(remoteAddr.port));
+      },
+    );
+    using client = outward({});
+    const url = `http://127.0.0.1:${server.addr.port}`;
+    const ask = async () => await (await client.fetch(new Request(url))).text();
+    // Three that are kept open: two are lost with the requests, the third is still good.
+    const kept = await Promise.all([ask(), ask(), ask()]);
+    for (let n = 0; n < 2; n++) {
+      together = Promise.withResolvers<void>();
+      const abort = new AbortController();
+      const silent = client.fetch(new Request(`${url}/silent`, { signal: abort.signal }));
+      await together.promise;
+      abort.abort(new DOMException("enough", name));
+      await assertRejects(() => silent, DOMException, "enough");
+    }
+    assertEquals(kept.includes(await ask()), !fresh, name);
+  }
+});
+
 async function openssl(...args: string[]): Promise<void> {
   const { success, stderr } = await new Deno.Command("openssl", { args, stdout: "null", stderr: "piped" }).output();
   if (!success) throw new Error(new TextDecoder().decode(stderr));

@@ -258,6 +258,21 @@ for (const [name, row] of Object.entries(CALLS)) {
   });
 }
 
+Deno.test("WireClient tells those who carry a request whether its time was over or its caller gave it up", async () => {
+  for (const [late, name] of [[true, "TimeoutError"], [false, "AbortError"]] as const) {
+    const [clock, abort] = [new FakeClock(), new AbortController()];
+    let carried: AbortSignal | undefined;
+    const pending = clientOver((request) => {
+      carried = request.signal;
+      return new Promise(() => {});
+    }, { clock }).status("t", { signal: abort.signal });
+    await clock.advance(late ? 5_000 : 0);
+    abort.abort();
+    await pending;
+    assertEquals(carried?.reason.name, name);
+  }
+});
+
 Deno.test("WireClient.claim() names the instance only where claims are limited to it", async () => {
   const server = scriptedFetch(() => json({ tasks: [] }));
   await clientOver(server.fetch).claim({ daemonId: "d", runtimeIds: [], maxTasks: 1, submittedTo: "i" });
@@ -354,6 +369,22 @@ Deno.test("WireClient reports a connection that breaks as unknown, with its caus
   const failure = failureOf(await clientOver(server.fetch).start("t"));
   assertEquals([failure.code, failure.status], ["transport", 0]);
   assertStringIncludes(failure.detail, "POST /api/daemon/tasks/t/start: connection reset");
+});
+
+Deno.test("WireClient says why a server was not reached, without the address and what it may hold", async () => {
+  const gone = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = gone.addr;
+  gone.close();
+  const refused = failureOf(
+    await clientOver((request) => fetch(request.url.replace("http://server.test", `http://me:hush@127.0.0.1:${port}`)))
+      .status("t"),
+  ).detail;
+  assertStringIncludes(refused, "GET /api/daemon/tasks/t/status: ");
+  assertStringIncludes(refused, "refused");
+  for (const part of [String(port), "hush"]) assert(!refused.includes(part), refused);
+  const once = "Cannot read the file: it is gone";
+  const quoting = () => Promise.reject(new Error(once, { cause: new Error("it is gone") }));
+  assertEquals(failureOf(await clientOver(quoting).status("t")).detail, `GET /api/daemon/tasks/t/status: ${once}`);
 });
 
 Deno.test("WireClient reports a body that breaks off as unknown", async () => {
