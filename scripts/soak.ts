@@ -25,6 +25,7 @@ const LONG_TESTS = [
   "tests/e2e/random_state_test.ts",
   "tests/e2e/update_service_test.ts",
   "tests/e2e/update_test.ts",
+  "tests/e2e/version_test.ts",
   "tests/install",
   "tests/scripts/release_program_test.ts",
   "tests/wire/daemon_faults_test.ts",

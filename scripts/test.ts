@@ -4,7 +4,7 @@ import { runScript } from "./command.ts";
 import { build } from "./build.ts";
 import { ROOT } from "./project.ts";
 import { removeTestDirectory, testDirectory } from "./test_directory.ts";
-import { runTests } from "./test_run.ts";
+import { runTests, type Tally } from "./test_run.ts";
 
 /**
  * Nearly half of all the time is waiting for other processes and for real limits, so that it takes four times as many
@@ -70,22 +70,34 @@ function chunks(paths: readonly string[], size: number): string[][] {
 async function main(): Promise<number> {
   const options = Deno.args.filter((arg) => arg.startsWith("-"));
   const files = testFiles(Deno.args.filter((arg) => !arg.startsWith("-")));
+  if (files.length === 0) throw new Error(`No tests were found at ${Deno.args.join(" ")}: test files end in _test.ts`);
   const binary = await build({ ifChanged: true });
   const isReal = files.every((path) => path.startsWith(`${REAL}/`));
+  const stop = new AbortController();
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) Deno.addSignalListener(signal, () => stop.abort());
   const directory = await testDirectory();
-  for (const signal of ["SIGINT", "SIGTERM"] as const) {
-    Deno.addSignalListener(signal, () => void removeTestDirectory(directory).finally(() => Deno.exit(1)));
+  let left: readonly string[] = [];
+  let tally: Tally;
+  try {
+    tally = await runTests({
+      groups: isReal ? chunks(files, 1) : groupsOf(files),
+      options,
+      jobs: jobsOf(Deno.env.get("DENO_JOBS")) ?? (isReal ? REAL_JOBS : JOBS),
+      env: { DROVER_TEST_BINARY: binary, TMPDIR: directory },
+      signal: stop.signal,
+    });
+  } finally {
+    left = await removeTestDirectory(directory);
   }
-  const { passed, failed } = await runTests({
-    groups: isReal ? chunks(files, 1) : groupsOf(files),
-    options,
-    jobs: Number(Deno.env.get("DENO_JOBS")) || (isReal ? REAL_JOBS : JOBS),
-    env: { DROVER_TEST_BINARY: binary, TMPDIR: directory },
-  });
-  const left = await removeTestDirectory(directory);
-  if (left.length > 0) console.log(`The tests left behind: ${left.join(", ")}`);
-  console.log(`${passed} passed, ${failed} failed`);
-  return failed === 0 && left.length === 0 ? 0 : 1;
+  if (left.length > 0) console.log(`The tests left behind, which counts as a failure: ${left.join(", ")}`);
+  const failed = tally.failed + (left.length > 0 || stop.signal.aborted ? 1 : 0);
+  console.log(`${tally.passed} passed, ${failed} failed`);
+  return failed === 0 ? 0 : 1;
+}
+
+/** `undefined` for what is no number of processes. */
+function jobsOf(text: string | undefined): number | undefined {
+  return /^[1-9]\d{0,2}$/.test(text ?? "") ? Number(text) : undefined;
 }
 
 if (import.meta.main) await runScript(main);

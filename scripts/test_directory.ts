@@ -7,6 +7,7 @@ const MEMORY = "/dev/shm";
 const ROOM_KB = 4 * 1024 * 1024;
 /** What ends with its last user may still be at it. */
 const PATIENCE_MS = 5_000;
+const REMOVALS = 10;
 
 /** The system's own for it is often a disk on which to make a file takes longer the more were just removed. */
 export async function testDirectory(): Promise<string> {
@@ -24,8 +25,15 @@ export async function removeTestDirectory(path: string, patienceMs = PATIENCE_MS
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
   const names = left();
-  await Deno.remove(path, { recursive: true });
-  return names;
+  // Somebody may be writing there yet.
+  for (let tries = 1;; tries++) {
+    try {
+      await Deno.remove(path, { recursive: true });
+      return names;
+    } catch (error) {
+      if (tries === REMOVALS) throw error;
+    }
+  }
 }
 
 async function hasRoom(): Promise<boolean> {

@@ -16,9 +16,13 @@ export interface TestRun {
   readonly options?: readonly string[];
   readonly jobs: number;
   readonly env?: Record<string, string>;
+  readonly signal?: AbortSignal;
 }
 
 export const NOTHING: Tally = { passed: 0, steps: 0, failed: 0, ignored: 0 };
+/** Whoever looks on is told which tests these are. */
+const LATE_MS = 5 * 60_000;
+const REST_MS = 5_000;
 const FAIL_FAST = /^--fail-fast(=|$)/;
 
 /** From the last summary line of `deno test`; undefined when there is none, as after a crash. */
@@ -45,15 +49,16 @@ export function failuresIn(output: string): string {
 /**
  * Processes instead of the threads of `--parallel`: to start another process copies the memory of the one that does, and
  * one with all the tests in it has a lot. Prints the output of each when it has ended, and all failures once more at the end.
+ * When the signal aborts it ends those that run, which counts as a failure of each.
  */
-export async function runTests({ groups, options = [], jobs, env = {} }: TestRun): Promise<Tally> {
+export async function runTests({ groups, options = [], jobs, env = {}, signal }: TestRun): Promise<Tally> {
   const from = performance.now();
   const waiting = [...groups];
   const failures: string[] = [];
   let tally = NOTHING;
   const work = async () => {
-    for (let group = waiting.shift(); group; group = waiting.shift()) {
-      const output = await testsOf(group, options, env);
+    for (let group = waiting.shift(); group && !signal?.aborted; group = waiting.shift()) {
+      const output = await testsOf(group, options, { env, signal });
       await print(output.text);
       tally = sum(tally, output.tally);
       if (output.tally.failed === 0) continue;
@@ -75,8 +80,12 @@ export async function runTests({ groups, options = [], jobs, env = {} }: TestRun
 }
 
 /** What ends without a summary, or fails beside its tests, counts as one failure. */
-async function testsOf(files: readonly string[], options: readonly string[], env: Record<string, string>) {
-  const child = await new Deno.Command(Deno.execPath(), {
+async function testsOf(
+  files: readonly string[],
+  options: readonly string[],
+  { env, signal }: Pick<TestRun, "env" | "signal">,
+): Promise<{ text: string; tally: Tally }> {
+  const child = new Deno.Command(Deno.execPath(), {
     args: ["test", "--allow-all", "--no-check", "--sanitize-ops", "--sanitize-resources", ...options, ...files],
     cwd: ROOT,
     // Coloured as if there were no pipe in between.
@@ -84,14 +93,43 @@ async function testsOf(files: readonly string[], options: readonly string[], env
     stdin: "null",
     stdout: "piped",
     stderr: "piped",
-  }).output();
-  const text = new TextDecoder();
-  const stdout = text.decode(child.stdout);
-  const said = readTally(stdout);
-  if (child.success && said) return { text: stdout, tally: said };
-  const end = said ? "" : `The tests of ${files.join(" ")} ended with code ${child.code} and no summary\n`;
+  }).spawn();
+  const [stdout, stderr] = [collect(child.stdout), collect(child.stderr)];
+  const late = setTimeout(() => {
+    console.error(`Still at it after ${LATE_MS / 60_000} minutes: ${files.join(" ")}\n${stdout.text()}`);
+  }, LATE_MS);
+  const end = () => child.kill("SIGTERM");
+  signal?.addEventListener("abort", end, { once: true });
+  const { code, success } = await child.status;
+  signal?.removeEventListener("abort", end);
+  clearTimeout(late);
+  // A process that a test has left may hold them open.
+  await Promise.all([stdout.end(), stderr.end()]);
+  const said = readTally(stdout.text());
+  if (success && said) return { text: stdout.text(), tally: said };
+  const note = said ? "" : `The tests of ${files.join(" ")} ended with code ${code} and no summary\n`;
   const tally = said && said.failed > 0 ? said : sum(said ?? NOTHING, { ...NOTHING, failed: 1 });
-  return { text: stdout + text.decode(child.stderr) + end, tally };
+  return { text: stdout.text() + stderr.text() + note, tally };
+}
+
+/** What comes out of a stream; `end` waits for the rest of it, for a moment. */
+function collect(stream: ReadableStream<Uint8Array>): { text: () => string; end: () => Promise<void> } {
+  const reader = stream.getReader();
+  const decoder = new TextDecoder();
+  let text = "";
+  const reading = (async () => {
+    for (let { done, value } = await reader.read(); !done; { done, value } = await reader.read()) {
+      text += decoder.decode(value, { stream: true });
+    }
+  })();
+  return {
+    text: () => text,
+    async end() {
+      const enough = setTimeout(() => void reader.cancel(), REST_MS);
+      await reading;
+      clearTimeout(enough);
+    },
+  };
 }
 
 function sum(one: Tally, other: Tally): Tally {

@@ -64,9 +64,13 @@ Deno.test("Daemon.cancelTasks() ends what runs, to be tried again", async () => 
 Deno.test("Daemon.cancelTasks() ends what a claim still brings that was on its way, until the drain is cancelled", async () => {
   const claim = Promise.withResolvers<void>();
   let held = false;
+  let begun: number | undefined;
   await using w = await DaemonWorld.started({
     intercept: (verb, _, pass) => {
-      if (verb === "fail") assert(w.daemon.cancelDrain());
+      if (verb === "fail") {
+        begun = w.agents.started.length;
+        assert(w.daemon.cancelDrain());
+      }
       if (verb !== "claim" || held) return undefined;
       held = true;
       return claim.promise.then(pass);
@@ -77,7 +81,7 @@ Deno.test("Daemon.cancelTasks() ends what a claim still brings that was on its w
   w.daemon.cancelTasks();
   claim.resolve();
   const task = await w.ended(id, "failed");
-  assertEquals([task.failure_reason, w.agents.started.length], ["runtime_recovery", 0]);
+  assertEquals([task.failure_reason, begun], ["runtime_recovery", 0]);
   (await w.agent()).end();
   await w.ended(task.retried_by!, "completed");
   await w.idle();

@@ -54,8 +54,13 @@ async function assertEmpty(home: TestHome, what: string): Promise<void> {
   for (const name of ["daemon.json", "restart.json"]) assertEquals(await exists(home, name), false, `${what}: ${name}`);
 }
 
+/** Each command at its worst; the soak has them all. */
+const CHOSEN = isLong()
+  ? KILLED
+  : KILLED.filter(({ point }) => !["start.noted", "stop.asked", "restart.noted"].includes(point));
+
 for (const form of compiledForm()) {
-  for (const [index, killed] of KILLED.entries()) {
+  for (const [index, killed] of CHOSEN.entries()) {
     const { point, running, command } = killed;
     // In turn what comes next is a start or a stop; the soak tries both after each.
     const next = isLong() ? ["start", "stop"] : [index % 2 === 0 ? "start" : "stop"];

@@ -110,11 +110,13 @@ for (const form of compiledForm()) {
 
 const [, compiled] = programForms();
 
-/** Each side before and after the successor is there; the soak has the points between them, too. */
-const KILLED: readonly FaultPoint[] = [
-  ...["handoff.closed", "handoff.ready", "successor.begun", "successor.serves"] as const,
-  ...(isLong() ? ["handoff.noted", "handoff.launched", "successor.holds"] as const : []),
-];
+/** Each side once; the soak has all the points. */
+const KILLED: readonly FaultPoint[] = isLong()
+  ? [
+    ...["handoff.noted", "handoff.closed", "handoff.launched", "handoff.ready"] as const,
+    ...["successor.begun", "successor.holds", "successor.serves"] as const,
+  ]
+  : ["handoff.ready", "successor.begun"];
 
 for (const point of KILLED) {
   Deno.test({
@@ -207,7 +209,7 @@ Deno.test({
   name: "a TERM during the hand-off ends the successor, too",
   ignore: !LINUX,
   async fn() {
-    const points: readonly FaultPoint[] = ["successor.begun", "handoff.ready"];
+    const points: readonly FaultPoint[] = isLong() ? ["successor.begun", "handoff.ready"] : ["handoff.ready"];
     for (const point of points) {
       await using home = await TestHome.create(compiled!);
       const go = join(home.root, "go-on");

@@ -8,7 +8,7 @@ import { compiledForm } from "../support/program.ts";
 
 const TERMINALS = 3;
 /** Then what has begun comes to its end and the home is put in order, which takes some seconds more. */
-const FOR_MS = 6_000;
+const FOR_MS = isLong() ? 6_000 : 4_000;
 /** Every run of the suite draws the same commands; `deno task soak` draws others each time. */
 const SEED = 20261121;
 
@@ -26,7 +26,7 @@ for (const form of compiledForm()) {
   });
 
   Deno.test(`[${form.kind}] a short soak: stop and start in a loop, verbs of many terminals at once`, async () => {
-    await stopStartLoop(form, isLong() ? 5 : 2);
+    await stopStartLoop(form, isLong() ? 5 : 1);
     await concurrentVerbs(form, isLong() ? 5 : 3);
   });
 }

@@ -3,7 +3,7 @@ import { fail } from "@std/assert";
 import { isLong } from "../support/length.ts";
 import { type Report, runSeed } from "./sim_scenario.ts";
 
-const SEEDS = isLong() ? 10_000 : 2_500;
+const SEEDS = isLong() ? 10_000 : 1_500;
 /** Another seed that fails with a shorter story is easier to read. */
 const SEEDS_TO_SHORTEN = 400;
 

@@ -49,20 +49,29 @@ Deno.test("groupsOf() loses no file and takes none twice; what takes longest beg
   assertEquals(groupsOf(["tests/core/reload_test.ts"]), [["tests/core/reload_test.ts"]]);
 });
 
-Deno.test("runTests() adds up what its processes say, repeats failures at the end, and counts a crash as one", async () => {
+Deno.test("runTests() adds up what its processes say, repeats failures at the end, counts a crash as one, and ends when told to", async () => {
   await using dir = await tempDirectory();
   const files: Record<string, string> = {
     good: `Deno.test("good", () => {}); Deno.test.ignore("later", () => {});`,
     bad: `Deno.test("fine", () => {}); Deno.test("bad", () => { throw new Error("too bad"); });`,
     crashed: `Deno.test("crashed", () => Deno.exit(3));`,
+    waits: `Deno.test("waits", async () => {
+      await Deno.mkdir(${JSON.stringify(dir.at("begun"))});
+      await new Promise((resolve) => setTimeout(resolve, 600_000));
+    });`,
   };
   for (const [name, text] of Object.entries(files)) await Deno.writeTextFile(dir.at(`${name}_test.ts`), text);
   const run = async (options: string[], names: string[]) => {
     const groups = JSON.stringify(names.map((name) => [dir.at(`${name}_test.ts`)]));
-    const script = `import { runTests } from ${JSON.stringify(`file://${join(ROOT, "scripts/test_run.ts")}`)};
-      console.log(JSON.stringify(await runTests({ groups: ${groups}, jobs: 1, options: ${
-      JSON.stringify(options)
-    } })));`;
+    const script = `
+      import { runTests } from ${JSON.stringify(`file://${join(ROOT, "scripts/test_run.ts")}`)};
+      const stop = new AbortController();
+      const isThere = () => Deno.stat(${JSON.stringify(dir.at("begun"))}).then(() => true, () => false);
+      const look = setInterval(async () => await isThere() && stop.abort(), 20);
+      const more = { jobs: 1, options: ${JSON.stringify(options)}, signal: stop.signal };
+      const tally = await runTests({ groups: ${groups}, ...more });
+      clearInterval(look);
+      console.log(JSON.stringify(tally));`;
     const args = ["eval", "--quiet", script];
     const { stdout } = await new Deno.Command(Deno.execPath(), { args, cwd: ROOT, stderr: "inherit" }).output();
     const lines = new TextDecoder().decode(stdout).trim().split("\n");
@@ -76,4 +85,7 @@ Deno.test("runTests() adds up what its processes say, repeats failures at the en
   const fast = await run(["--fail-fast"], ["bad", "crashed", "good"]);
   assertEquals(fast.tally, { passed: 1, steps: 0, failed: 1, ignored: 0 });
   assertEquals((await run([], ["good"])).tally, { passed: 1, steps: 0, failed: 0, ignored: 1 });
+  const stopped = await run([], ["waits", "good"]);
+  assertEquals(stopped.tally, { passed: 0, steps: 0, failed: 1, ignored: 0 });
+  assertStringIncludes(stopped.text, "waits_test.ts ended with code 143 and no summary");
 });
