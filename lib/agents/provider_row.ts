@@ -45,6 +45,8 @@ export interface ArgTemplates {
 export interface Grant {
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** The CLI then looks for nothing of its own in its working directory: neither instructions nor skills. */
+  readonly withoutProject?: true;
 }
 
 /** A directory of the CLI's own state that each thread of tasks has to itself, made from the user's. */

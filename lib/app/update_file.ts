@@ -12,6 +12,7 @@ const Round = z.lazy(() =>
     version: z.string(),
     code: z.string(),
     detail: z.string(),
+    home: z.optional(z.string()),
   })
 );
 

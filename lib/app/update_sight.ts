@@ -1,6 +1,7 @@
 /** One look at the daemon of a home, for those who see a release through: whose it is, whether it serves, and who is at work on it. */
 import type { Home } from "../core/home.ts";
 import { releaseOfName } from "../core/installation.ts";
+import { HostError } from "../core/ports.ts";
 import type { Sight } from "../core/update_watch.ts";
 import { type LifecycleRecord, readLifecycle } from "../lifecycle/lifecycle_file.ts";
 import { observe } from "../lifecycle/observe.ts";
@@ -16,13 +17,30 @@ export interface SightOptions {
 export async function sightOf(ports: InstancePorts, home: Home, options: SightOptions): Promise<Sight> {
   const before = await readLifecycle(ports.files, home);
   const seen = await see(ports, home, { ...options, before });
+  if (seen.kind === "this" || seen.kind === "other") {
+    if (seen.instance === options.watched) return seen;
+    return { ...seen, ended: await hasEnded(ports, home, options.watched) };
+  }
   if (seen.kind !== "missing" && seen.kind !== "unclear") return seen;
   const lock = await ports.locks.tryLock(home.restartLock);
   lock?.release();
   const after = await readLifecycle(ports.files, home);
   // A look is no snapshot: who restarted it may be done by now.
   if (!lock || intentOf(before) !== intentOf(after)) return { kind: "busy" };
-  return seen.kind === "missing" ? { kind: "missing", cutOff: after.operation !== null } : seen;
+  if (seen.kind !== "missing") return seen;
+  const ended = await hasEnded(ports, home, options.watched);
+  return { kind: "missing", cutOff: after.operation !== null, ended };
+}
+
+/** In good order: one that was cut off leaves no word of its end. */
+async function hasEnded({ files }: InstancePorts, home: Home, instance: string | undefined): Promise<boolean> {
+  if (instance === undefined) return false;
+  try {
+    return JSON.parse(await files.readText(home.lastExit))?.instance === instance;
+  } catch (error) {
+    if (error instanceof HostError || error instanceof SyntaxError) return false;
+    throw error;
+  }
 }
 
 async function see(

@@ -87,8 +87,8 @@ export class ReleaseTrial {
 
   /**
    * Where no trial is open: a daemon of another release than the current one is restarted, and one that an update has
-   * stopped and nobody started again is started. True when there is nothing (more) to do. `restoring`: a release was taken
-   * back last.
+   * stopped and nobody started again is started. True when there is nothing (more) to do. `restoring`: a release was
+   * taken back, and all was not well since.
    */
   async follow(waitedMs: number, { restoring = false }: { restoring?: boolean } = {}): Promise<boolean> {
     const seen = await this.#look();
@@ -100,7 +100,7 @@ export class ReleaseTrial {
       return (await this.#restart(reason, 0))?.kind === "ready";
     }
     if (seen.kind === "busy" || seen.kind === "unclear") return false;
-    this.#restores = 0;
+    if (!restoring) this.#restores = 0;
     if (seen.kind !== "other") return true;
     if (!mayRestart({ running: seen.running, waitedMs })) return false;
     return (await this.#restart(reason, waitedMs))?.kind === "ready";
@@ -140,7 +140,12 @@ export class ReleaseTrial {
         reason,
       });
       const { desired } = await readLifecycle(this.#host.files, this.#home);
-      this.#watch = { instance: hello.instance, askedAt: desired?.at, heard: clock.monotonic() };
+      this.#watch = {
+        ends: this.#watch.ends,
+        instance: hello.instance,
+        askedAt: desired?.at,
+        heard: clock.monotonic(),
+      };
       log.info("the daemon was restarted", { reason, pid: hello.pid, version: hello.version });
       return { kind: "ready" };
     } catch (error) {
@@ -186,9 +191,10 @@ export class ReleaseTrial {
     log.error("the release was taken back", { name: this.#options.name, before });
     for (let tries = 0; tries < RESTORE_TRIES && !signal.aborted; tries++) {
       await beat();
-      if ((await this.#look()).kind === "unwanted") return;
-      const outcome = await this.#restart("rollback", 0);
-      if (outcome?.kind === "ready") return;
+      const { kind } = await this.#look();
+      if (kind === "unwanted") return;
+      // Somebody's stop may be what is under way.
+      if (kind !== "busy" && (await this.#restart("rollback", 0))?.kind === "ready") return;
       await this.#host.clock.sleep(BUSY_MS, { signal });
     }
   }

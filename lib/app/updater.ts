@@ -3,7 +3,7 @@ import type { Settings } from "../core/config.ts";
 import { type Home, homeLayout } from "../core/home.ts";
 import { currentProgram, type Installation, releaseProgram } from "../core/installation.ts";
 import type { Host, Logger } from "../core/ports.ts";
-import { dueAt, settled, stepTrial, type Trial, UPDATE, type UpdateState } from "../core/update.ts";
+import { dueAt, settled, stepTrial, takenBackJustNow, type Trial, UPDATE, type UpdateState } from "../core/update.ts";
 import { UpdateError } from "../core/update_error.ts";
 import { openHome } from "./home_dir.ts";
 import { currentRelease, demandOwn, ownOwner } from "./own_installation.ts";
@@ -77,6 +77,8 @@ class Updater {
   readonly #trial: ReleaseTrial;
   /** Since when the daemon is one of another release. */
   #differs: number | undefined;
+  /** The last release that was taken back after which all was well again. */
+  #restored: number | undefined;
 
   constructor(host: Host, home: Home, setup: Setup) {
     this.#host = host;
@@ -159,13 +161,17 @@ class Updater {
     return !await files.stat(this.#home.root) || !await files.stat(this.#setup.installation.releases);
   }
 
-  async #follow({ rounds }: UpdateState): Promise<boolean> {
-    const now = this.#host.clock.monotonic();
+  async #follow(state: UpdateState): Promise<boolean> {
+    const { clock } = this.#host;
+    const now = clock.monotonic();
     this.#differs ??= now;
-    const restoring = rounds.at(-1)?.result === "taken-back";
+    const back = takenBackJustNow(state, this.#home.root, clock.now());
+    const restoring = back !== undefined && back.at !== this.#restored;
     const right = await this.#trial.follow(now - this.#differs, { restoring });
-    if (right) this.#differs = undefined;
-    return right;
+    if (!right) return false;
+    this.#differs = undefined;
+    if (back) this.#restored = back.at;
+    return true;
   }
 
   /** The new one has the say from here on: what it does about the daemon is its own policy, and not this one's. */

@@ -30,11 +30,12 @@ export async function guardTrial(host: Host, home: Home, options: UpdaterOptions
   if (!trial) return;
   const args = options.once ? ["--once"] : [];
   let lives = 1;
+  let over = false;
   let since = clock.monotonic();
   for (;;) {
     await clock.sleep(POLL_MS);
     const state = await readUpdates(files, installation);
-    const over = state.trial?.name !== trial.name;
+    over = state.trial?.name !== trial.name;
     const updater = await livingUpdater(host, home);
     if (over) {
       if (!isQuarantined(state, trial.name)) return;
@@ -53,6 +54,6 @@ export async function guardTrial(host: Host, home: Home, options: UpdaterOptions
     await launchUpdater(host, home, { installation, name: trial.name, args });
     since = clock.monotonic() + BEGIN_MS;
   }
-  await takeBack(host, installation, { name: trial.name, why: "its updater did not stay alive" });
+  if (!over) await takeBack(host, installation, { name: trial.name, why: "its updater did not stay alive" });
   await runUpdater(host, home, options);
 }

@@ -12,12 +12,19 @@ const SECRET_NAME = "[A-Z0-9_]{0,64}(?:SECRET|TOKEN|PASSWORD|PASSWD|API_?KEY|PRI
 /** Between such a name and its value. */
 const EQUALS = "\\s*=\\s*";
 const COLON = `\\\\?["']?\\s*:\\s*`;
+/** After a name that is a key: such names are of settings. */
+const NO_SECRET = "(?<!TOKENS|_UR[LI])";
+/** After a quote, the third group: `"TOKEN="` stands for itself, and its quote opens nothing. */
+const OPENS = "(?<!\\3\\1\\s*[=:]\\s*\\3)";
+const WORD = `(?:[^\\s"'\\\\]|\\\\(?!["'])){6,}`;
 
 /** In order: a pattern may rely on the ones before it. The lookups in replacements keep what names the secret. */
 export const REDACTIONS: readonly Redaction[] = [
   {
-    // Without its end it reaches to the next quote at most: in a line of JSON the rest belongs to other fields.
-    pattern: /-----BEGIN [A-Z ]*PRIVATE KEY-----(?:[\s\S]*?-----END [A-Z ]*PRIVATE KEY-----|[^"']*)/g,
+    // Without its end it reaches to the next quote at most: in a line of JSON the rest belongs to other fields. The end is
+    // not looked for beyond the next beginning, or many without one would each look through all that follows.
+    pattern:
+      /-----BEGIN [A-Z ]*PRIVATE KEY-----(?:(?:(?!-----BEGIN )[\s\S])*?-----END [A-Z ]*PRIVATE KEY-----|[^"']*)/g,
     replacement: "[redacted private key]",
   },
   { pattern: /\b(?:AKIA|ASIA)[0-9A-Z]{16}\b/g, replacement: "[redacted AWS key]" },
@@ -41,10 +48,19 @@ export const REDACTIONS: readonly Redaction[] = [
     replacement: "$1:[redacted]@",
   },
   {
-    // A quote, also one of JSON within JSON, ends the value and stays; what cannot begin a value comes after the end of one.
+    // A quote, also one of JSON within JSON, ends the value and stays. With ' the next " ends it too: in a line of JSON the
+    // rest belongs to other fields.
     pattern: new RegExp(
-      `\\b(${SECRET_NAME})(${EQUALS}|${COLON}(?=\\\\?["']))(?:(\\\\?(["']))(?!\\[redacted|[\\s,:}\\]])` +
-        `(?:(?!\\4)[^\\\\\\n]|\\\\(?!\\4)){6,1000}(?=\\\\?\\4)|(?!\\[redacted)[^\\s"']{6,})`,
+      `\\b(${SECRET_NAME})(${EQUALS}|${NO_SECRET}${COLON})(\\\\?(["']))${OPENS}(?!\\[redacted|[\\s,;:)}\\]])` +
+        `(?:(?!\\4)[^\\\\\\n"]|\\\\(?!\\4|")){6,1000}(?=\\\\?\\4)`,
+      "g",
+    ),
+    replacement: "$1$2$3[redacted]",
+  },
+  {
+    // Without spaces it may be of any length and begin with anything.
+    pattern: new RegExp(
+      `\\b(${SECRET_NAME})(${EQUALS})(?:(\\\\?(["']))${OPENS}(?!\\[redacted)${WORD}(?=\\\\?\\4)|(?!\\[redacted)${WORD})`,
       "g",
     ),
     replacement: "$1$2$3[redacted]",
@@ -52,7 +68,7 @@ export const REDACTIONS: readonly Redaction[] = [
 ];
 
 /** A key of JSON that names a secret the way an environment variable does. */
-const SECRET_KEY = new RegExp(`^${SECRET_NAME}$`);
+const SECRET_KEY = new RegExp(`^${SECRET_NAME}${NO_SECRET}$`);
 
 /** One cheap look that lets ordinary text pass: every pattern above needs one of these. */
 const SUSPICIOUS =
@@ -83,7 +99,7 @@ const MAX_WORD = 4 * 1024;
 const MAX_KEY = 16 * 1024;
 /** What makes the next word a secret. */
 const INTRODUCTION = new RegExp(
-  `\\b(?:[Bb]earer\\s+|BEARER\\s+|${SECRET_NAME}(?:\\s*|${EQUALS}|\\\\?["']?\\s*|${COLON}|` +
+  `(?:\\\\?["'])?\\b(?:[Bb]earer\\s+|BEARER\\s+|${SECRET_NAME}(?:\\s*|${EQUALS}|\\\\?["']?\\s*|${COLON}|` +
     `(?:${EQUALS}|${COLON})\\\\?(["'])(?:(?!\\1)[^\\n])*))$`,
 );
 const OPEN_KEY =

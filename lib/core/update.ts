@@ -13,6 +13,8 @@ export const UPDATE = {
   readyMs: 20_000,
   /** Failed starts after which a release is taken back. */
   failedStarts: 2,
+  /** How long the daemon of the release before may take to come back. */
+  restoringMs: 5 * 60_000,
   /** How long a daemon with tasks is waited for before it takes no more of them. */
   patienceMs: 6 * 60 * 60_000,
   /** How many rounds and quarantined releases are remembered. */
@@ -46,6 +48,8 @@ export interface Round {
   /** One word for programs, such as `network`; empty where all went well. */
   readonly code: string;
   readonly detail: string;
+  /** Of one that was taken back: whose daemon it was tried with. Absent in what older releases wrote. */
+  readonly home?: string | undefined;
 }
 
 export interface Quarantined {
@@ -220,7 +224,13 @@ export function stepTrial(
       const quarantined = [...state.quarantined, { name: trial.name, at: now, why: event.why }].slice(
         -UPDATE.remembered,
       );
-      const round: Round = { ...told, result: "taken-back", code: "trial", detail: failures.join("; then ") };
+      const round: Round = {
+        ...told,
+        result: "taken-back",
+        code: "trial",
+        detail: failures.join("; then "),
+        home: trial.home,
+      };
       return {
         state: withRound({ ...state, trial: null, lastGood: trial.before, quarantined }, round),
         verdict: "back",
@@ -250,6 +260,16 @@ export function settled(
     return { state: known, goTo: state.lastGood };
   }
   return { state: known };
+}
+
+/**
+ * The round of a release that was taken back from the daemon of `home` so short a time ago that a daemon which is missing
+ * there is missing for that.
+ */
+export function takenBackJustNow({ rounds }: UpdateState, home: string, now: number): Round | undefined {
+  const last = rounds.at(-1);
+  if (last?.result !== "taken-back" || (last.home ?? home) !== home) return undefined;
+  return now >= last.at && now - last.at < UPDATE.restoringMs ? last : undefined;
 }
 
 /** May the daemon be restarted now: when nothing runs, or when that has been waited for long enough. */

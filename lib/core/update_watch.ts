@@ -5,8 +5,11 @@ import type { TrialEvent } from "./update.ts";
 export type Sight =
   /** Nobody answers, and nobody wants a daemon. */
   | { readonly kind: "unwanted" }
-  /** One is wanted, and none is there. `cutOff`: a restart stopped it, and nobody is there any more to start the next. */
-  | { readonly kind: "missing"; readonly cutOff: boolean }
+  /**
+   * One is wanted, and none is there. `cutOff`: a restart stopped it, and nobody is there any more to start the next.
+   * `ended`: the one that was watched has ended in good order.
+   */
+  | { readonly kind: "missing"; readonly cutOff: boolean; readonly ended?: boolean }
   | Daemon
   /** Somebody is at work on it, or it ends because it was told to. */
   | { readonly kind: "busy" }
@@ -23,6 +26,8 @@ export interface Daemon {
   readonly supervised: boolean;
   /** When somebody last asked for a daemon, as it is noted. */
   readonly askedAt: string;
+  /** The daemon that was watched is another one, and has ended in good order. */
+  readonly ended?: boolean;
 }
 
 export interface Watch {
@@ -31,47 +36,57 @@ export interface Watch {
   readonly askedAt?: string;
   /** Monotonic ms: when it was last known to be well. */
   readonly heard?: number;
+  /** A service manager starts it. */
+  readonly supervised?: boolean;
+  /** How often a service manager was taken to have ended it. */
+  readonly ends?: number;
 }
 
 /** In ms: one that was up and says nothing for so long is down. */
 export const SILENT_MS = 20_000;
+
+/** A service that ends in good order more often than this in one trial does so by itself. */
+const ENDS = 3;
 
 /** Another daemon that was started for one of these is no sign that the one before came to grief. */
 const WANTED: ReadonlySet<StartReason> = new Set(["user", "new_options", "config_changed", "agent_binary_changed"]);
 
 export interface WatchStep {
   readonly watch: Watch;
-  /** `restart`: the daemon of the release on trial is to be started, as soon as that may be. */
+  /** `restart`: the daemon of the release on trial is to be started, in place of one that hangs too, as soon as that may be. */
   readonly act: TrialEvent | { readonly kind: "wait" } | { readonly kind: "restart" };
 }
 
 /** `up`: its daemon has been ready. `now`: monotonic. */
 export function stepWatch(watch: Watch, sight: Sight, { up, now }: { up: boolean; now: number }): WatchStep {
+  const { ends = 0 } = watch;
   if (sight.kind === "unwanted") return { watch, act: { kind: "unwanted" } };
-  if (!up) {
-    if (sight.kind === "this") return { watch: watchOf(sight, now), act: { kind: "ready" } };
-    return { watch, act: sight.kind === "busy" || sight.kind === "unclear" ? { kind: "wait" } : { kind: "restart" } };
-  }
   if (sight.kind === "busy") return { watch: { ...watch, heard: now }, act: { kind: "wait" } };
   if (sight.kind === "unclear") {
     const heard = watch.heard ?? now;
     if (now - heard < SILENT_MS) return { watch: { ...watch, heard }, act: { kind: "wait" } };
-    return { watch: {}, act: { kind: "failed", why: "its daemon does not answer" } };
+    return { watch: { ends }, act: up ? { kind: "failed", why: "its daemon does not answer" } : { kind: "restart" } };
   }
+  if (!up) return taken(sight, { ends, now });
   // A watcher that came later takes the daemon it finds for the one that was started.
   if (sight.kind === "this" && (watch.instance ?? sight.instance) === sight.instance) {
-    return { watch: watchOf(sight, now), act: { kind: "alive" } };
+    return { ...taken(sight, { ends, now }), act: { kind: "alive" } };
   }
-  if (sight.kind === "missing" ? sight.cutOff : isWanted(watch, sight)) {
-    return sight.kind === "this"
-      ? { watch: watchOf(sight, now), act: { kind: "ready" } }
-      : { watch: {}, act: { kind: "restart" } };
+  if (sight.kind === "missing" ? sight.cutOff : isWanted(watch, sight)) return taken(sight, { ends, now });
+  // A person may end a service by its manager, which says nothing of that and starts the next one in its own time.
+  if (watch.supervised && sight.ended && ends < ENDS) {
+    if (sight.kind !== "missing") return taken(sight, { ends: ends + 1, now });
+    if (now - (watch.heard ?? now) < SILENT_MS) return { watch, act: { kind: "wait" } };
+    return { watch: { ...watch, ends: ends + 1, heard: now }, act: { kind: "restart" } };
   }
-  return { watch: {}, act: { kind: "failed", why: "its daemon ended by itself" } };
+  return { watch: { ends }, act: { kind: "failed", why: "its daemon ended by itself" } };
 }
 
-function watchOf({ instance, askedAt }: Daemon, heard: number): Watch {
-  return { instance, askedAt, heard };
+/** What is there is watched from here on, or replaced by what can be. */
+function taken(sight: Sight, { ends, now }: { ends: number; now: number }): WatchStep {
+  if (sight.kind !== "this") return { watch: { ends }, act: { kind: "restart" } };
+  const { instance, askedAt, supervised } = sight;
+  return { watch: { instance, askedAt, supervised, ends, heard: now }, act: { kind: "ready" } };
 }
 
 /** A service manager starts again what has died, and says of nobody's wish what drover takes for a person's. */

@@ -1,9 +1,11 @@
 /** What an agent is told of its task: the prompt, the directory, and the session it goes on with, where that can be. */
 import type { Outcome } from "../core/message.ts";
 import type { AgentTask } from "../core/model.ts";
+import { isSecretVariable, matchesName } from "../core/secret_variables.ts";
 import type { ClaimedTask } from "../wire/payloads.ts";
 import type { Connection } from "./connection.ts";
-import { withoutCommands } from "./mcp_config.ts";
+import { onlyCalled } from "./mcp_config.ts";
+import { plainSkill } from "./skills.ts";
 import type { Workdir } from "./workdir.ts";
 
 const FRESH_NOTE =
@@ -41,17 +43,31 @@ export function confined(
   const { permission, agent } = task;
   const options = withheld(task) ?? [];
   if (!remote || !agent || permission === "full") return { task, remarks: [options].flat() };
-  const { config, left } = withoutCommands(agent.mcp_config);
+  const { config: mcp_config, commands, curious } = onlyCalled(agent.mcp_config);
+  const skills = (agent.skills ?? []).map(plainSkill);
   const variables = Object.keys(agent.custom_env ?? {}).join(" ");
   const why = `with the permission ${permission} nothing of a server's may`;
   return {
-    task: { ...task, agent: { ...agent, custom_env: {}, mcp_config: config } },
+    task: { ...task, agent: { ...agent, custom_env: {}, mcp_config, skills: skills.map(({ skill }) => skill) } },
     remarks: [
       options,
       variables === "" ? [] : `the agent's own variables (${variables}) are left out: ${why} change how its CLI runs`,
-      left.map((name) => `the MCP server ${name} is left out: it is a command, and ${why} start one unasked`),
+      commands.map((name) => `the MCP server ${name} is left out: it is a command, and ${why} start one unasked`),
+      curious.map((name) => `the MCP server ${name} is left out: it asks for variables of this machine`),
+      skills.filter(({ cut }) => cut.length > 0).map(({ skill: { name }, cut }) =>
+        `the head of the skill ${name} is cut (${cut.join(" ")}): ${why} widen the permission`
+      ),
     ].flat(),
   };
+}
+
+/** What begins with a slash could be a command of the CLI's instead of a wish. */
+export function confinedPrompt(
+  prompt: string,
+  { permission }: Pick<ClaimedTask, "permission">,
+  { remote }: Pick<Connection, "remote">,
+): string {
+  return remote && permission !== "full" && /^\s*\//.test(prompt) ? `The task:\n\n${prompt}` : prompt;
 }
 
 /** An option of the CLI could give what the permission withholds, so that none is passed on. What people should know of it. */
@@ -61,6 +77,24 @@ function withheld({ permission, agent }: Pick<ClaimedTask, "permission" | "agent
   // Their values may be nobody's business.
   const names = args.filter((arg) => arg.startsWith("-")).map((arg) => arg.split("=", 1)[0]).join(" ");
   return `the agent's own options (${names}) are left out: with the permission ${permission} nothing may widen it`;
+}
+
+/** Places, programs and modes that say where and as whom a CLI calls. */
+const ACCOUNT_VARIABLE = /(?:^|_)(?:URL|HOME|DIR|PATH|PROFILE)$|_USE_/;
+
+/**
+ * Whether its agent may run with a key, an account or a command that is not the CLI's own. `secrets`: the variables with
+ * secrets that the CLI may see, as names or beginnings.
+ */
+export function ownAccount(
+  { permission, agent }: Pick<ClaimedTask, "permission" | "agent">,
+  secrets: readonly string[],
+): boolean {
+  const args = withheld({ permission, agent }) ? [] : agent?.custom_args ?? [];
+  const of = (name: string) =>
+    ACCOUNT_VARIABLE.test(name) || isSecretVariable(name) ||
+    secrets.some((pattern) => pattern !== "*" && matchesName(name, pattern));
+  return args.length > 0 || Object.keys(agent?.custom_env ?? {}).some(of);
 }
 
 /** The same task without the session that the agent refused to continue; `undefined` where that is not what happened. */

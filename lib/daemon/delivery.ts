@@ -9,8 +9,12 @@ import type { Outbox, OutboxRow } from "./outbox.ts";
 
 /** A record that is not an outcome is given up after this many failures when an outcome waits behind it. */
 const MAX_ATTEMPTS = 6;
-/** What an earlier process left holds up its workspace until the server itself has refused it this often in a row. */
-const MAX_REFUSALS = 6;
+/**
+ * What an earlier process left holds up its workspace until the server's refusals in a row come to this: some two minutes
+ * of definite ones, a quarter of an hour of errors of its own, which are more often over by then.
+ */
+const MAX_REFUSAL = 18;
+const REFUSAL = { definite: 3, error: 1, none: 0 } as const;
 
 export interface DeliveryOptions {
   readonly connection: string;
@@ -54,8 +58,8 @@ type Verdict =
   | { readonly kind: "drop"; readonly why: string }
   /** Tried often enough: what comes after it in the task has waited for it. */
   | { readonly kind: "give-up"; readonly why: string }
-  /** `refused`: the server itself said no, and may say so for ever. */
-  | { readonly kind: "again"; readonly why: string; readonly refused: boolean }
+  /** `refusal`: how far the server itself said no, and may say so for ever. */
+  | { readonly kind: "again"; readonly why: string; readonly refusal: number }
   | { readonly kind: "fail-instead"; readonly why: string };
 
 class OrderedDelivery implements Delivery {
@@ -63,7 +67,7 @@ class OrderedDelivery implements Delivery {
   readonly #workers = new Map<string, Promise<void>>();
   readonly #closing = new AbortController();
   readonly #waiting = new Map<string, Set<() => void>>();
-  /** By task: how often in a row. */
+  /** By task: the sum of those in a row. */
   readonly #refusals = new Map<string, number>();
   #delivered = 0;
   #dropped = 0;
@@ -100,7 +104,7 @@ class OrderedDelivery implements Delivery {
       while (!(await this.settled(task, { timeoutMs: 1_000 }))) {
         signal.throwIfAborted();
         if (this.closed) throw new Error(`Cannot deliver what is left of task ${task}: the delivery was closed`);
-        if ((this.#refusals.get(task) ?? 0) < MAX_REFUSALS) continue;
+        if ((this.#refusals.get(task) ?? 0) < MAX_REFUSAL) continue;
         log.warn("what is left of a task is refused, its workspace waits no longer", { task, workspace });
         break;
       }
@@ -174,7 +178,7 @@ class OrderedDelivery implements Delivery {
       } else {
         const attempts = row.attempts + 1;
         outbox.update(row, { attempts, state: "pending" });
-        this.#refusals.set(task, verdict.refused ? (this.#refusals.get(task) ?? 0) + 1 : 0);
+        this.#refusals.set(task, verdict.refusal > 0 ? (this.#refusals.get(task) ?? 0) + verdict.refusal : 0);
         if (attempts === 1 || attempts % 10 === 0) {
           log.warn("delivery failed, trying again", { task, record: row.kind, attempts, why: verdict.why });
         }
@@ -214,7 +218,14 @@ class OrderedDelivery implements Delivery {
 }
 
 function again(failure: CallFailure): Verdict {
-  return { kind: "again", why: failure.detail, refused: failure.code === "status" && !isUncertain(failure) };
+  return { kind: "again", why: failure.detail, refusal: REFUSAL[answerOf(failure)] };
+}
+
+/** A server that is busy, or not up yet, has not looked at it. */
+function answerOf(failure: CallFailure): keyof typeof REFUSAL {
+  if (failure.code !== "status") return "none";
+  if (failure.status === 500) return "error";
+  return isTransient(failure) ? "none" : "definite";
 }
 
 /** Messages, usage and session: worth retrying, but never worth holding up an outcome for good. */

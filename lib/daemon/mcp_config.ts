@@ -27,17 +27,33 @@ export function mcpConfigOf(value: unknown): McpConfig | undefined {
 /** What a CLI is to read of a server that is only called. One of them also knows a command that makes its headers. */
 const CALLED = ["type", "transport", "url", "httpUrl", "serverUrl", "headers", "timeout"] as const;
 
-/** The configuration without what makes a CLI start anything; `left`: the names of the servers that are not in it. */
-export function withoutCommands<T>(value: T): { config: T | { mcpServers: Record<string, unknown> }; left: string[] } {
+/** CLIs put a variable of their own surroundings there, e.g. `${TOKEN}`, `$TOKEN` or `{env:TOKEN}`. */
+const VARIABLE = /\$|\{env:/;
+
+export interface CalledServers<T> {
+  readonly config: T | { mcpServers: Record<string, unknown> };
+  /** Names of the servers that are not in it, as they are commands. */
+  readonly commands: readonly string[];
+  /** And as they would be sent variables of this machine. */
+  readonly curious: readonly string[];
+}
+
+/** The configuration without what makes a CLI start anything, or send anything of this machine's. */
+export function onlyCalled<T>(value: T): CalledServers<T> {
   const named = recordOf(recordOf(value)?.mcpServers);
-  if (!named) return { config: value, left: [] };
-  const read = Object.entries(named).map(([name, entry]) => ({ name, entry: recordOf(entry) ?? {} }));
-  const called = read.filter(({ entry }) => !Object.hasOwn(entry, "command"));
+  if (!named) return { config: value, commands: [], curious: [] };
   const plain = (entry: Record<string, unknown>) =>
     Object.fromEntries(CALLED.flatMap((key) => Object.hasOwn(entry, key) ? [[key, entry[key]]] : []));
+  const read = Object.entries(named).map(([name, value]) => {
+    const entry = recordOf(value) ?? {};
+    const [command, curious] = [Object.hasOwn(entry, "command"), VARIABLE.test(JSON.stringify(plain(entry)))];
+    return { name, entry: plain(entry), kind: command ? "command" : curious ? "curious" : "called" };
+  });
+  const of = (wanted: string) => read.filter(({ kind }) => kind === wanted);
   return {
-    config: { mcpServers: Object.fromEntries(called.map(({ name, entry }) => [name, plain(entry)])) },
-    left: read.filter((one) => !called.includes(one)).map(({ name }) => name),
+    config: { mcpServers: Object.fromEntries(of("called").map(({ name, entry }) => [name, entry])) },
+    commands: of("command").map(({ name }) => name),
+    curious: of("curious").map(({ name }) => name),
   };
 }
 

@@ -39,9 +39,42 @@ function innerPath(skill: string, path: string): string {
   throw new WorkdirError(`Cannot place the skill "${skill}": its file "${path}" must lie inside the skill's folder`);
 }
 
+const HEAD = /^---\r?\n(?:([\s\S]*?)\r?\n)??---[ \t]*(?:\r?\n|$)/;
+
+/**
+ * The skill with nothing but texts to read: keys of its head may allow it tools or start something, and so do commands
+ * that its reader is to run before it reads on. `cut`: the keys that are gone.
+ */
+export function plainSkill(skill: Skill): { readonly skill: Skill; readonly cut: readonly string[] } {
+  const texts = [skill.content, ...skill.files.filter(isText).map(({ content }) => content)];
+  const keys = texts.flatMap((text) => [...(HEAD.exec(text)?.[1] ?? "").matchAll(/^["']?([\w-]+)["']?[ \t]*:/gm)]);
+  const files = skill.files.map((file) => isText(file) ? { ...file, content: headless(file.content) } : file);
+  return {
+    skill: { ...skill, content: headOf(skill) + withoutOrders(skill.content).trimStart(), files },
+    cut: [...new Set(keys.map(([, key]) => key!))].filter((key) => key !== "name" && key !== "description"),
+  };
+}
+
+function isText({ path }: Skill["files"][number]): boolean {
+  return /\.(?:md|mdc|markdown)$/i.test(path);
+}
+
+/** What is left of a text must not be taken for a head in its turn. */
+function headless(text: string): string {
+  const rest = withoutOrders(text);
+  return /^\s*---/.test(rest) ? `(text)\n\n${rest}` : rest;
+}
+
+/** A space is enough for a command to be no more than a text about one; a fence is told to hold a text. */
+function withoutOrders(text: string): string {
+  return text.replace(HEAD, "").replace(/(`{3,}|~{3,})[ \t]*!/g, "$1text ").replace(/!(?=`)/g, "! ");
+}
+
 /** Agents list skills by the name and description in the head; without one they pass a skill over. */
-function withHead({ name, description, content }: Skill): string {
-  if (/^---\r?\n/.test(content)) return content;
-  const head = [`name: ${JSON.stringify(name)}`, `description: ${JSON.stringify(description || name)}`];
-  return `---\n${head.join("\n")}\n---\n\n${content}`;
+function withHead(skill: Skill): string {
+  return /^---\r?\n/.test(skill.content) ? skill.content : headOf(skill) + skill.content;
+}
+
+function headOf({ name, description }: Skill): string {
+  return `---\nname: ${JSON.stringify(name)}\ndescription: ${JSON.stringify(description || name)}\n---\n\n`;
 }

@@ -12,7 +12,9 @@ import { type FilePlan, type FolderPlan, placeFiles, type PlacePlan } from "./pl
 import { skillFolders } from "./skills.ts";
 
 /** What a row says of it. */
-export type Surface = Pick<ProviderRow, "title" | "brief" | "skills" | "mcp" | "privateHome">;
+export type Surface =
+  & Pick<ProviderRow, "title" | "brief" | "skills" | "mcp" | "privateHome">
+  & Partial<Pick<ProviderRow, "permissions">>;
 
 export interface TaskFiles {
   /** For the beginning of the prompt; empty where the CLI reads a file. */
@@ -62,9 +64,14 @@ async function place(plan: PlacePlan, options: TaskFilesOptions): Promise<Hidden
   return await hideFromGit(options.record, plan, options);
 }
 
+/** Where nothing may be changed nothing is. */
+function untouchable({ directory, permission }: ClaimedTask): boolean {
+  return directory?.mode === "in-place" && permission === "read-only";
+}
+
 /**
- * A file of the user's is only touched for what somebody wrote for this agent, never for what drover says to all. Where
- * nothing may be changed nothing is: there the brief comes with the prompt.
+ * A file of the user's is only touched for what somebody wrote for this agent, never for what drover says to all. With
+ * read-only the brief comes with the prompt: some CLIs then read no file of their directory.
  */
 async function planBrief(
   task: ClaimedTask,
@@ -76,7 +83,7 @@ async function planBrief(
   const text = briefText(instructions, team);
   const inPrompt = { inPrompt: meant || team ? text : "" };
   const theirs = task.directory?.mode === "in-place";
-  if (!surface?.brief || (theirs && task.permission === "read-only")) return inPrompt;
+  if (!surface?.brief || task.permission === "read-only") return inPrompt;
   const found = await readPlain(join(directory, surface.brief), options);
   if (found === "unfit") return inPrompt;
   if (!meant && (theirs || found.bytes)) return inPrompt;
@@ -110,6 +117,10 @@ async function planSkills(
     remarks: wanted.map(({ name }) => `the skill ${name} is left out: ${why}`),
   });
   if (!surface?.skills) return none(`${surface?.title ?? "this agent"} has no folder for skills`);
+  if (surface.permissions?.[task.permission]?.withoutProject) {
+    return none(`with the permission ${task.permission} ${surface.title} looks for none`);
+  }
+  if (untouchable(task)) return none(`with the permission ${task.permission} nothing is placed in ${directory}`);
   const folders: FolderPlan[] = [];
   const remarks: string[] = [];
   for (const skill of wanted) {
@@ -136,11 +147,13 @@ async function planMcp(task: ClaimedTask, options: TaskFilesOptions): Promise<Mc
     `the MCP server ${name} is left out: its entry has neither a command nor a URL`
   );
   const how = surface?.mcp ?? "none";
-  if (how === "none") {
-    const lost = Object.keys(entries).map((name) =>
-      `the MCP server ${name} is left out: ${surface?.title ?? "this agent"} takes none`
-    );
-    return { forAgent: {}, remarks: [...unusable, ...lost] };
+  const none = (why: string) => ({
+    forAgent: {},
+    remarks: [...unusable, ...Object.keys(entries).map((name) => `the MCP server ${name} is left out: ${why}`)],
+  });
+  if (how === "none") return none(`${surface?.title ?? "this agent"} takes none`);
+  if (typeof how === "object" && untouchable(task)) {
+    return none(`with the permission ${task.permission} nothing is placed in ${options.directory}`);
   }
   if (typeof how === "object") {
     return { forAgent: { mcpServers }, remarks: unusable, file: await mergedFile(how.file, config, options) };

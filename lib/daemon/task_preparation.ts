@@ -3,7 +3,7 @@ import { LEASE } from "../core/lease.ts";
 import { type Outcome, stopReasonOf } from "../core/message.ts";
 import { isTerminal } from "../core/task_state.ts";
 import type { ClaimedTask, Skill, SkillRef } from "../wire/payloads.ts";
-import { confined } from "./agent_task.ts";
+import { confined, confinedPrompt } from "./agent_task.ts";
 import type { TeamServer } from "./brief.ts";
 import type { Connection } from "./connection.ts";
 import { readIssueText } from "./issue_text.ts";
@@ -44,7 +44,8 @@ export async function prepareTask(
   if ("kind" in taken) return taken;
   const place = { ...taken, remarks: [...taken.remarks, ...remarks] };
   try {
-    return { task: options.team ? { ...whole, prompt: await teamPrompt(whole, options) } : whole, place };
+    const prompt = options.team ? await teamPrompt(whole, options) : whole.prompt;
+    return { task: { ...whole, prompt: confinedPrompt(prompt, whole, options.connection) }, place };
   } catch (error) {
     await place.release();
     throw error;

@@ -4,7 +4,7 @@ import { type AgentMessage, type Outcome, StopError, type StopReason, stopReason
 import { type AgentTask, runtimeKey } from "../core/model.ts";
 import type { Child, Env } from "../core/ports.ts";
 import { runAgent } from "./agent_run.ts";
-import { agentTaskOf, withoutSession } from "./agent_task.ts";
+import { agentTaskOf, ownAccount, withoutSession } from "./agent_task.ts";
 import type { ClaimedTask, WireMessage } from "../wire/payloads.ts";
 import type { Connection, RegisteredRuntime } from "./connection.ts";
 import { admit } from "./identity_gate.ts";
@@ -135,7 +135,8 @@ class Run implements TaskRun {
   /** A key, an account or a command that somebody chose says nothing of the CLI as others use it. */
   #tell(outcome: Outcome): void {
     const runtime = this.#registered?.runtime;
-    if (!runtime || runtime.profile || Object.keys(this.#task.agent?.custom_env ?? {}).length > 0) return;
+    const secrets = runtime ? this.#context.secretsFor?.(runtime.provider) ?? [] : [];
+    if (!runtime || runtime.profile || ownAccount(this.#task, secrets)) return;
     this.#context.onOutcome?.({ provider: runtime.provider, outcome, began: this.#began });
   }
 

@@ -10,7 +10,7 @@ import { launchOf, stopForRestart } from "./kept_launch.ts";
 import { refusal, replaceHeld } from "./replace.ts";
 import { type ControlPort, type Look, observe } from "./observe.ts";
 import { unlessHostFails, withRestartLock } from "./restart_lock.ts";
-import { launchHeld } from "./start.ts";
+import { launchHeld, readyHello } from "./start.ts";
 import { stopHeld, type StopOptions, type Stopped } from "./stop.ts";
 import { Approach, type InstancePorts, isPreliminary, LOCK_EXTRA_MS, refusalOf, wentAway } from "./verb.ts";
 
@@ -176,7 +176,8 @@ export interface RestartOptions {
 
 /**
  * Stops and starts under one hold of the lock. The running daemon's arguments and environment are kept. Throws
- * `drain_deadline`, after which the daemon goes on as if nothing had been asked.
+ * `drain_deadline`, after which the daemon goes on as if nothing had been asked, and `busy` where nobody asked for the
+ * restart and somebody has stopped the daemon meanwhile.
  */
 export function restartDaemon(ports: InstancePorts, home: Home, options: RestartOptions): Promise<Restarted> {
   return withRestartLock(ports, home, {
@@ -238,11 +239,15 @@ async function noteWanted(ports: InstancePorts, home: Home): Promise<void> {
   await updateLifecycle(ports.files, home, () => ({ desired: { state: "running", by: "start", at }, operation: null }));
 }
 
+/** Restarts for these are nobody's wish. */
+const UNASKED: ReadonlySet<StartReason> = new Set(["update", "rollback"]);
+
 async function restartHeld(ports: InstancePorts, home: Home, options: RestartOptions): Promise<Restarted> {
+  const { reason = "user" } = options;
+  if (UNASKED.has(reason)) await demandWanted(ports, home);
   await ports.preflight();
   const kept = await launchOf(ports, home);
   const env = options.withCurrentEnv ? ports.env : kept.env;
-  const { reason = "user" } = options;
   const { status } = await stopForRestart(ports, home, { kept, stop: options.stop, reason });
   await options.whenStopped?.();
   const hello = await launchHeld(ports, home, {
@@ -259,4 +264,15 @@ async function restartHeld(ports: InstancePorts, home: Home, options: RestartOpt
     hello,
     keptVariables: options.withCurrentEnv ? [] : kept.differs,
   };
+}
+
+/** One that serves is wanted by whoever typed `drover daemon`, whatever was noted. Throws `busy`. */
+async function demandWanted(ports: InstancePorts, home: Home): Promise<void> {
+  const { desired } = await readLifecycle(ports.files, home);
+  if (desired?.state !== "stopped" || await readyHello(ports, home)) return;
+  throw new DroverError(
+    "busy",
+    `Cannot restart the daemon of ${home.root}: drover ${desired.by} has ended it meanwhile (${desired.at})`,
+    { phase: "look", hint: "drover start starts it again" },
+  );
 }

@@ -1,17 +1,22 @@
 /** A release was taken back and no daemon is there: whoever is left of updater and guard starts the old one, and nobody does it against a person's wish. */
 import { assertEquals } from "@std/assert";
 import { join } from "@std/path";
+import { tryInstallLock } from "../../lib/app/install_lock.ts";
 import { instancePorts } from "../../lib/app/instance.ts";
 import { readUpdates, writeUpdates } from "../../lib/app/update_file.ts";
 import { sightOf } from "../../lib/app/update_sight.ts";
+import { ReleaseTrial } from "../../lib/app/update_trial.ts";
 import { runUpdater } from "../../lib/app/updater.ts";
 import { guardTrial } from "../../lib/app/updater_guard.ts";
-import type { Env, Host } from "../../lib/core/ports.ts";
+import type { Env, Host, Lock } from "../../lib/core/ports.ts";
 import { beginTrial, stepTrial } from "../../lib/core/update.ts";
 import type { LifecycleRecord } from "../../lib/lifecycle/lifecycle_file.ts";
 import { UpdateWorld } from "./update_world.ts";
 
 const BAD = "1.1.0-bbbbbbbbbbbb";
+const MINUTE = 60_000;
+/** How long the loop sleeps. */
+const TICK_MS = 5_000;
 const AT = "2026-01-15T12:00:00Z";
 
 type Journal = Partial<Pick<LifecycleRecord, "desired" | "operation">>;
@@ -52,18 +57,27 @@ class Restore implements AsyncDisposable {
     return new Restore(world);
   }
 
-  async onTrial(): Promise<void> {
-    const { installation, first, home } = this.world;
+  async onTrial(home = this.world.home.root): Promise<void> {
+    const { installation, first } = this.world;
     const state = await readUpdates(this.host.files, installation);
-    const trial = { name: BAD, before: first, home: home.root };
+    const trial = { name: BAD, before: first, home };
     await writeUpdates(this.host.files, installation, beginTrial(state, trial, 0));
   }
 
-  async takenBack(): Promise<void> {
+  async takenBack({ agoMs = 0 }: { agoMs?: number } = {}): Promise<void> {
     const { installation } = this.world;
+    const at = this.host.clock.now() - agoMs;
     let state = await readUpdates(this.host.files, installation);
-    while (state.trial) state = stepTrial(state, { kind: "failed", why: "it crashed" }, 0).state;
+    while (state.trial) state = stepTrial(state, { kind: "failed", why: "it crashed" }, at).state;
     await writeUpdates(this.host.files, installation, state);
+  }
+
+  /** As releases wrote it that did not say whose trial it was. */
+  async forgetHome(): Promise<void> {
+    const { updates } = this.world.installation;
+    const state = JSON.parse(await Deno.readTextFile(updates));
+    for (const round of state.rounds) delete round.home;
+    await Deno.writeTextFile(updates, JSON.stringify(state));
   }
 
   /** What was started, and why. */
@@ -135,6 +149,151 @@ for (
     assertEquals(restore.started, started ? [restore.daemon("update", ["--foo"])] : []);
   });
 }
+
+for (
+  const [what, takeBack, started] of [
+    ["a minute ago", (restore: Restore) => restore.takenBack({ agoMs: MINUTE }), true],
+    ["half an hour ago", (restore: Restore) => restore.takenBack({ agoMs: 30 * MINUTE }), false],
+    ["under a clock that was ahead", (restore: Restore) => restore.takenBack({ agoMs: -30 * MINUTE }), false],
+    ["in the days before a round said whose it was", async (restore: Restore) => {
+      await restore.takenBack();
+      await restore.forgetHome();
+    }, true],
+  ] as const
+) {
+  Deno.test(`a daemon that is missing where a release was taken back ${what} is ${started ? "" : "not "}started`, async () => {
+    await using restore = await Restore.create(wanted);
+    await restore.onTrial();
+    await takeBack(restore);
+    await runUpdater(restore.host, restore.world.home, { once: true });
+    assertEquals(restore.started, started ? [restore.daemon("rollback")] : []);
+  });
+}
+
+Deno.test("a release that was taken back from another home is no reason to start a daemon that died here", async () => {
+  await using restore = await Restore.create(wanted);
+  await restore.onTrial("/somewhere/else");
+  await restore.takenBack();
+  await runUpdater(restore.host, restore.world.home, { once: true });
+  assertEquals(restore.started, []);
+});
+
+Deno.test("an updater that saw all in order after a release was taken back starts no daemon that dies later", async () => {
+  await using restore = await Restore.create(unwanted);
+  await restore.onTrial();
+  await restore.takenBack();
+  const { host, world: { home } } = restore;
+  await Deno.writeTextFile(home.config, JSON.stringify({ update: { auto: true } }), { mode: 0o600 });
+  let end = () => {};
+  let ticks = 0;
+  const sleep: typeof host.clock.sleep = async (ms, options) => {
+    if (ms === TICK_MS) {
+      await Deno.writeTextFile(home.lifecycle, journalText(wanted));
+      if (++ticks === 3) end();
+    }
+    await host.clock.sleep(ms, options);
+  };
+  const signals: Host["signals"] = {
+    on: (names, fn) => {
+      if (names.includes("SIGTERM")) end = () => fn("SIGTERM");
+      return { [Symbol.dispose]() {} };
+    },
+  };
+  await runUpdater({ ...host, signals, clock: { ...host.clock, sleep } }, home, { once: false });
+  assertEquals([restore.started, ticks], [[], 3]);
+});
+
+Deno.test("a guard whose release was taken back becomes the updater also while somebody installs", async () => {
+  await using restore = await Restore.create(cutOff("update"));
+  await restore.onTrial();
+  await restore.takenBack();
+  const { host, world } = restore;
+  const state = await readUpdates(host.files, world.installation);
+  await writeUpdates(
+    host.files,
+    world.installation,
+    beginTrial(state, { name: BAD, before: world.first, home: world.home.root }, 0),
+  );
+  await using _installs = await tryInstallLock(host, world.installation);
+  const { clock } = host;
+  const sleep: typeof clock.sleep = async (...args) => {
+    await writeUpdates(host.files, world.installation, state);
+    await clock.sleep(...args);
+  };
+  await guardTrial({ ...host, clock: { ...clock, sleep } }, world.home, { once: true });
+  assertEquals(restore.started, [restore.daemon("rollback", ["--foo"])]);
+});
+
+for (const reason of ["update", "rollback"] as const) {
+  Deno.test(`a daemon that a person stops in the very moment is not started for the reason ${reason}`, async () => {
+    await using restore = await Restore.create(cutOff("update"));
+    if (reason === "rollback") {
+      await restore.onTrial();
+      await restore.takenBack();
+    }
+    const { host, world: { home } } = restore;
+    const lock: typeof host.locks.lock = async (path, options) => {
+      if (path === home.restartLock) await Deno.writeTextFile(home.lifecycle, journalText(unwanted));
+      return await host.locks.lock(path, options);
+    };
+    await runUpdater({ ...host, locks: { ...host.locks, lock } }, home, { once: true });
+    assertEquals(restore.started, []);
+  });
+}
+
+Deno.test("the way back waits for whoever is at work on the daemon, and looks again", async () => {
+  await using restore = await Restore.create(wanted);
+  await restore.onTrial();
+  const { host, world: { home, installation, first } } = restore;
+  const state = await readUpdates(host.files, installation);
+  const trial = state.trial && { ...state.trial, failures: ["it crashed"] };
+  await writeUpdates(host.files, installation, { ...state, trial });
+  await Deno.mkdir(join(installation.releases, BAD));
+  await Deno.remove(installation.current);
+  await Deno.symlink(`releases/${BAD}`, installation.current);
+  const asked: string[] = [];
+  const locks: Host["locks"] = {
+    ...host.locks,
+    lock: (path, options) => {
+      asked.push(path);
+      return host.locks.lock(path, options);
+    },
+  };
+  const launcher: Host["launcher"] = {
+    ...host.launcher,
+    launch: () => ({ pid: 2 ** 30, exit: Promise.resolve({ code: 1, signal: null }) }),
+  };
+  let person: Lock | undefined;
+  const beat = async () => {
+    if ((await readUpdates(host.files, installation)).trial) return;
+    if (!person) {
+      person = await host.locks.tryLock(home.restartLock);
+      return;
+    }
+    await Deno.writeTextFile(home.lifecycle, journalText(unwanted));
+    person.release();
+  };
+  await new ReleaseTrial({ ...host, locks, launcher }, home, {
+    ...{ installation, name: BAD, stableMs: 60_000, readyMs: 5_000, beat },
+    log: host.logs.getLogger("update"),
+    signal: new AbortController().signal,
+  }).run();
+  const { rounds } = await readUpdates(host.files, installation);
+  assertEquals(rounds.at(-1)?.result, "taken-back");
+  assertEquals(await Deno.readLink(installation.current), `releases/${first}`);
+  assertEquals(asked.filter((path) => path === home.restartLock).length, 1, "for the start that failed");
+});
+
+Deno.test("who looks is told whether the daemon that is missing has ended in good order", async () => {
+  await using restore = await Restore.create(wanted);
+  const { host, world: { home, first: name } } = restore;
+  const look = (watched: string) => sightOf(instancePorts(host, home), home, { name, watched });
+  const missing = { kind: "missing", cutOff: false } as const;
+  assertEquals(await look("one"), { ...missing, ended: false });
+  await Deno.writeTextFile(home.lastExit, JSON.stringify({ instance: "one" }));
+  assertEquals(await look("one"), { ...missing, ended: true });
+  assertEquals(await look("two"), { ...missing, ended: false }, "another one has");
+});
 
 Deno.test("while somebody restarts the daemon it is not missing, and a stop on purpose is none of a release's faults", async () => {
   await using restore = await Restore.create(cutOff("user"));

@@ -37,7 +37,13 @@ const SECRETS: readonly [secret: string, left: string][] = [
   ['export MY_API_KEY = "abcdef123"', 'export MY_API_KEY = "[redacted]"'],
   ["AWS_SECRET_ACCESS_KEY='abc/def+ghi'", "AWS_SECRET_ACCESS_KEY='[redacted]'"],
   ['FOO_TOKEN="two words"', 'FOO_TOKEN="[redacted]"'],
-  ["DB_PASSWORD='of \"three\" words'", "DB_PASSWORD='[redacted]'"],
+  ["DB_PASSWORD='of three words'", "DB_PASSWORD='[redacted]'"],
+  ['DB_PASSWORD="that\'s it"', 'DB_PASSWORD="[redacted]"'],
+  [`GCP_PRIVATE_KEY="${"k3y/".repeat(400)}"`, 'GCP_PRIVATE_KEY="[redacted]"'],
+  ['PASSWORD=":secret12"', 'PASSWORD="[redacted]"'],
+  ['PASSWORD=",;abcdefgh"', 'PASSWORD="[redacted]"'],
+  ["PASSWORD='}hunter2222'", "PASSWORD='[redacted]'"],
+  ['PASSWORD="}hunter2222"', 'PASSWORD="[redacted]"'],
   ['{"OPENAI_API_KEY": "abcd1234"}', '{"OPENAI_API_KEY": "[redacted]"}'],
   ["OPENAI_API_KEY: 'abcd 1234'", "OPENAI_API_KEY: '[redacted]'"],
   ["NPM_TOKEN=abcdefg", "NPM_TOKEN=[redacted]"],
@@ -47,7 +53,7 @@ Deno.test("redactText() takes out every known shape of a secret and leaves what 
   for (const [secret, left] of SECRETS) {
     assertEquals(redactText(secret), left);
     assertEquals(redactText(`before ${secret} after`), `before ${left} after`);
-    assertEquals(redactText(`"${secret}"`), `"${left}"`);
+    assertEquals(redactText(JSON.stringify(secret)), JSON.stringify(left));
     assertEquals(redactText(`${secret}\n${secret}`), `${left}\n${left}`);
   }
 });
@@ -68,6 +74,14 @@ Deno.test("redactText() harms nothing that only looks like a secret", () => {
     "MAX_TOKENS=4096",
     '{"a":"TOKEN=", "b":"TOKEN=","TOKEN": true, "MAX_TOKENS": 409600}',
     "API_KEY: see the documentation; headers['TOKEN='+name] and \"TOKEN=\" + name",
+    's.startsWith("API_KEY=")) return s.slice("API_KEY=".length)',
+    's.startsWith("API_KEY: ")) return s.slice("API_KEY: ".length)',
+    `JSON.stringify({ a: "TOKEN=" }) + "TOKEN=".concat("x")`,
+    String.raw`{"a":"{\"b\":\"API_KEY=\"}) and then (\"API_KEY=\")"}`,
+    `{"a":"use API_KEY: 'x","b":"don't"}`,
+    `{"a":"use API_KEY='x y","b":"don't"}`,
+    'TOKEN_URL: "https://example.test/token", MAX_TOKENS: "409600"',
+    '{"TOKEN_URL":"https://example.test/token","MAX_TOKENS":"409600"}',
     'TOKEN="no end of it\nand another line"',
     "KEY_LIKE_THIS stands alone, PASSWORD= has no value and TOKEN=short neither",
     "task-2f1c0b5e sk-learn desk-1234 ghp_short xoxo-hugs AKIA",
@@ -112,6 +126,10 @@ Deno.test("redactText() takes its time in step with the length of the text", () 
     "TOKEN_".repeat(100_000),
     "sk-".repeat(200_000),
     "eyJaaaaaaaa-".repeat(20_000),
+    `TOKEN="a`.repeat(80_000),
+    `TOKEN="a'TOKEN='`.repeat(40_000),
+    `TOKEN: 'a `.repeat(60_000),
+    `-----BEGIN PRIVATE KEY-----"`.repeat(60_000),
   ];
   const words = ["https://example.test/a,".repeat(25_000), "A1_".repeat(200_000), "-----BEGIN ".repeat(50_000)];
   const began = performance.now();
@@ -139,7 +157,8 @@ Deno.test("redactValue() blots out a value whose key names it a secret, as it wo
     DB_PASSWORD: "hunter22",
     API_KEY: "abcdef",
     TOKEN: "short",
-    MAX_TOKENS: 4096,
+    MAX_TOKENS: "409600",
+    TOKEN_URL: "https://example.test/token",
     token: "tokenizer",
     PATH: "/usr/bin",
   };

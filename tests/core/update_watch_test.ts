@@ -19,6 +19,10 @@ const other = (reason: StartReason, change: Partial<Daemon> = {}): Daemon => ({
   ...change,
 });
 const missing: Sight = { kind: "missing", cutOff: false };
+/** Of one that a service manager has started, and has ended in good order. */
+const service: Daemon = { ...daemon, supervised: true };
+const successor = (instance: string) => other("user", { supervised: true, askedAt: "noon", instance, ended: true });
+const gone: Sight = { kind: "missing", cutOff: false, ended: true };
 const busy: Sight = { kind: "busy" };
 const unclear: Sight = { kind: "unclear" };
 
@@ -74,6 +78,22 @@ for (
     ["a restart that was cut off is completed", [daemon, { kind: "missing", cutOff: true }], ["alive", "restart"]],
     ["somebody started another release", [daemon, other("user", { kind: "other" })], ["alive", "restart"]],
     ["a stop on purpose", [daemon, busy, { kind: "unwanted" }], ["alive", "wait", "unwanted"]],
+    ["a service manager that ends it and starts the next", [service, gone, successor("two"), successor("two")], [
+      "alive",
+      "wait",
+      "ready",
+      "alive",
+    ]],
+    ["a service manager that ends it and starts none", [service, gone, { ...gone, at: SILENT_MS + 1_000 }], [
+      "alive",
+      "wait",
+      "restart",
+    ]],
+    ["a service that ends again and again", [
+      service,
+      ...["two", "three", "four", "five"].map((instance) => successor(instance)),
+    ], ["alive", "ready", "ready", "ready", "failed"]],
+    ["one that is gone in good order without a service", [daemon, gone], ["alive", "failed"]],
     ["who comes later takes the daemon it finds", [other("vanished")], ["alive"]],
   ] as const
 ) {
@@ -84,6 +104,28 @@ Deno.test("before the daemon is up it is started, once nobody else is at it", ()
   const sights = [missing, busy, unclear, other("vanished", { kind: "other" }), other("vanished")];
   const acts = sights.map((sight) => stepWatch({}, sight, { up: false, now: 0 }).act.kind);
   assertEquals(acts, ["restart", "wait", "wait", "restart", "ready"]);
+});
+
+Deno.test("before the daemon is up one that hangs is replaced after a while, and the next has its own while", () => {
+  let watch: Watch = {};
+  const acts = ([
+    [unclear, 1_000],
+    [unclear, SILENT_MS],
+    [busy, SILENT_MS + 500],
+    [unclear, 2 * SILENT_MS],
+    [
+      unclear,
+      2 * SILENT_MS + 500,
+    ],
+    [unclear, 3 * SILENT_MS],
+    [missing, 4 * SILENT_MS],
+    [unclear, 5 * SILENT_MS],
+  ] as const).map(([sight, now]) => {
+    const step = stepWatch(watch, sight, { up: false, now });
+    watch = step.watch;
+    return step.act.kind;
+  });
+  assertEquals(acts, ["wait", "wait", "wait", "wait", "restart", "wait", "restart", "wait"]);
 });
 
 Deno.test("the silence of one daemon is not held against the next", () => {

@@ -291,23 +291,25 @@ Deno.test("Delivery.deliverAll() sends what every workspace left, and waits for 
   assertEquals(w.file.outbox.head("left")?.kind, "complete");
 });
 
-Deno.test("Delivery.deliverAll() waits for a task as long as nobody answers, and for one that is refused a few minutes", async () => {
+Deno.test("Delivery.deliverAll() waits for a task as long as nobody looks at it, and for one that is refused some minutes", async () => {
   for (
-    const [answer, waits] of [
-      [() => json({ error: "not found" }, 404), false],
-      [() => json({ error: "database error" }, 500), false],
-      [() => new Error("connection refused"), true],
+    const [answer, minutes, over] of [
+      [() => json({ error: "not found" }, 404), [1, 3], true],
+      [() => json({ error: "database error" }, 500), [4, 17], true],
+      [() => json({}, 503), [1, 4], false],
+      [() => json({}, 429), [1, 4], false],
+      [() => new Error("connection refused"), [1, 4], false],
     ] as const
   ) {
     await using w = world(answer);
     w.file.outbox.put(entry({ kind: "complete" }));
-    let over = false;
+    let ended = false;
     const all = w.delivery.deliverAll({ workspace: "w", signal: new AbortController().signal })
-      .then(() => over = true, () => {});
-    await w.clock.advance(60_000);
-    assertEquals(over, false);
-    await w.clock.advance(90_000);
-    assertEquals([over, w.file.outbox.count()], [!waits, 1]);
+      .then(() => ended = true, () => {});
+    await w.clock.advance(minutes[0] * 60_000);
+    assertEquals(ended, false);
+    await w.clock.advance((minutes[1] - minutes[0]) * 60_000);
+    assertEquals([ended, w.file.outbox.count()], [over, 1]);
     await w.delivery.close();
     await w.clock.advance(1_000);
     await all;

@@ -1,6 +1,6 @@
 /** MCP servers: what is read of a configuration, and how a CLI's own file gets and loses them. */
 import { assertEquals } from "@std/assert";
-import { mcpConfigOf, withoutServers, withServers } from "../../lib/daemon/mcp_config.ts";
+import { mcpConfigOf, onlyCalled, withoutServers, withServers } from "../../lib/daemon/mcp_config.ts";
 
 const CONFIG = {
   mcpServers: {
@@ -41,4 +41,17 @@ Deno.test("withServers() keeps what else is in the file, and withoutServers() ta
   });
   assertEquals(JSON.parse(withoutServers(withServers("", entries)!, entries, "")!), {});
   assertEquals([withServers("// no", entries), withoutServers("[]", entries, "")], [undefined, undefined]);
+});
+
+Deno.test("onlyCalled() keeps servers that are called and are sent nothing of this machine's", () => {
+  const asks = {
+    url: { url: "https://example.test/${ANTHROPIC_API_KEY}" },
+    header: { url: "https://example.test", headers: { "x-key": "$OPENAI_API_KEY" } },
+    braced: { url: "https://example.test", headers: { "x-key": "{env:OPENAI_API_KEY}" } },
+  };
+  const { config, commands, curious } = onlyCalled({ mcpServers: { ...CONFIG.mcpServers, ...asks } });
+  assertEquals([commands, curious], [["files"], ["url", "header", "braced"]]);
+  const { web, events } = CONFIG.mcpServers;
+  assertEquals(config.mcpServers, { web, events, broken: {}, nonsense: {} } as unknown as typeof config.mcpServers);
+  assertEquals(onlyCalled(undefined), { config: undefined, commands: [], curious: [] });
 });

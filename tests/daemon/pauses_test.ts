@@ -2,10 +2,12 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import type { Outcome } from "../../lib/core/message.ts";
 import type { LoginSight, Pauses } from "../../lib/core/runtime_pause.ts";
+import { ownAccount } from "../../lib/daemon/agent_task.ts";
 import type { DaemonOptions } from "../../lib/daemon/daemon.ts";
 import { RuntimePauses } from "../../lib/daemon/runtime_pauses.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { DaemonWorld } from "./daemon_world.ts";
+import { claimed } from "./fake_connection.ts";
 import { keptLog } from "./kept_log.ts";
 import { TeamWorld } from "./team_world.ts";
 
@@ -197,7 +199,7 @@ Deno.test("Daemon pauses no agent CLI for a key or an account that was not its o
   const wishes = [
     [custom, {}],
     [team.runtime.id, { agent: { id: AGENT, name: "Bot", custom_env: { BOT_KEY: "bad" } } }],
-    [team.runtime.id, {}],
+    [team.runtime.id, { agent: { id: AGENT, name: "Bot", custom_env: { LANG: "C" } } }],
   ] as const;
   const pauses = () => team.daemon.status().connections[0]!.runtimes.map(({ paused }) => paused?.kind);
   for (const [nth, [runtime, more]] of wishes.entries()) {
@@ -208,6 +210,26 @@ Deno.test("Daemon pauses no agent CLI for a key or an account that was not its o
     const told = nth < 2 ? undefined : "login";
     assertEquals(pauses(), [told, told]);
   }
+});
+
+Deno.test("ownAccount() knows a key, an account or a command of somebody's choosing from what is neither", () => {
+  const of = (custom_env: Record<string, string>, custom_args: string[] = [], permission = "full") =>
+    ownAccount(claimed("t", { permission, agent: { id: AGENT, name: "Bot", custom_env, custom_args } }), [
+      "CODEX_*",
+      "*",
+    ]);
+  for (const name of ["LANG", "NODE_OPTIONS", "DEBUG"]) assertEquals(of({ [name]: "x" }), false, name);
+  const chosen = [
+    "BOT_KEY",
+    "CODEX_THING",
+    "BOT_BASE_URL",
+    "CODEX_HOME",
+    "BOT_CONFIG_DIR",
+    "AWS_PROFILE",
+    "BOT_USE_CLOUD",
+  ];
+  for (const name of [...chosen, "PATH"]) assertEquals(of({ LANG: "C", [name]: "x" }), true, name);
+  assertEquals([of({}, ["-p"]), of({}, ["-p"], "ask"), ownAccount(claimed("t"), [])], [true, false, false]);
 });
 
 Deno.test("RuntimePauses sends a task that was claimed before its agent was paused back to the queue", async () => {

@@ -4,6 +4,7 @@ import { type Files, HostError } from "../../lib/core/ports.ts";
 import { createClock } from "../../lib/host/clock.ts";
 import { createFiles } from "../../lib/host/files.ts";
 import { createProcesses } from "../../lib/host/process.ts";
+import { PROVIDERS } from "../../lib/agents/registry.ts";
 import type { TeamServer } from "../../lib/daemon/brief.ts";
 import { WorkdirError } from "../../lib/daemon/git.ts";
 import { restoreAllPlaced, restorePlaced } from "../../lib/daemon/placed_files.ts";
@@ -255,6 +256,38 @@ Deno.test("prepareTaskFiles() gives the brief with the prompt where there is no 
     const placed = await place.prepare(wish);
     assertStringIncludes(placed.brief, "Be brief.");
     assertEquals([placed.placed, await files.list(place.directory)], [false, []]);
+  }
+});
+
+Deno.test("prepareTaskFiles() for a read-only task changes nothing of the user's, and places nothing that is not read", async () => {
+  await using dir = await tempDirectory();
+  const place = await Place.make(dir);
+  const agent = { instructions: "Be brief.", skills: [SKILL], mcp_config: MCP };
+  const mine = await place.prepare({ agent, claim: { permission: "read-only" } });
+  assertStringIncludes(mine.brief, "Be brief.");
+  assertEquals([mine.placed, mine.mcpServers, await files.list(place.directory)], [false, undefined, []]);
+  assertEquals(mine.remarks, [
+    `the skill review is left out: with the permission read-only nothing is placed in ${place.directory}`,
+    `the MCP server tools is left out: with the permission read-only nothing is placed in ${place.directory}`,
+  ]);
+  const claim = { permission: "read-only", directory: { mode: "scratch" } };
+  const permissions = { ask: {}, "read-only": { withoutProject: true } } as const;
+  const blind = await place.prepare({ agent, claim, surface: { ...SURFACE, permissions, mcp: "protocol" } });
+  assertStringIncludes(blind.brief, "Be brief.");
+  assertEquals([blind.placed, blind.mcpServers?.length, await files.list(place.directory)], [false, 1, []]);
+  assertEquals(blind.remarks, ["the skill review is left out: with the permission read-only Bot looks for none"]);
+  const own = await place.prepare({ agent, claim });
+  assertStringIncludes(own.brief, "Be brief.");
+  assertEquals(await files.list(place.directory), [".bot"]);
+  await place.restore();
+});
+
+Deno.test("A CLI that leaves its directory's settings out of a read-only run is known not to find skills there", () => {
+  for (const row of PROVIDERS.filter(({ skills }) => skills)) {
+    const grant = row.permissions["read-only"];
+    const leavesOut = JSON.stringify([grant, row.family === "acp" && row.acp.sessionMeta])
+      .match(/"--setting-sources","user"|"settingSources":\["user"\]/) !== null;
+    assertEquals(grant?.withoutProject === true, leavesOut, row.provider);
   }
 });
 

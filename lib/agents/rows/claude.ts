@@ -34,6 +34,7 @@ export const CLAUDE_PERMISSIONS = {
       ...["--permission-mode", "dontAsk", "--tools", "Read,Glob,Grep,WebFetch,WebSearch"],
       ...["--strict-mcp-config", "--setting-sources", "user"],
     ],
+    withoutProject: true,
   },
 } as const;
 

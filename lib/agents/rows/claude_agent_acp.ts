@@ -21,7 +21,7 @@ export const CLAUDE_AGENT_ACP: RowOf<"acp"> = {
   },
   args: { always: [] },
   stdin: "pipe",
-  permissions: { full: {}, ask: {}, "read-only": {} },
+  permissions: { full: {}, ask: {}, "read-only": { withoutProject: true } },
   acp: {
     modes: { full: "bypassPermissions", ask: "default", "read-only": "default" },
     sessionMeta: { "read-only": READ_ONLY },
