@@ -7,10 +7,10 @@ import { removeTestDirectory, testDirectory } from "./test_directory.ts";
 import { runTests, type Tally } from "./test_run.ts";
 
 /**
- * Nearly half of all the time is waiting for other processes and for real limits, so that it takes four times as many
- * processes as there are cores to keep them busy. Those with real agent CLIs are busy themselves.
+ * Nearly half of all the time is waiting for other processes and for real limits, so that it takes more processes than
+ * there are cores to keep them busy; with four for each it was slower again. Those with real agent CLIs are busy themselves.
  */
-const JOBS = 4 * navigator.hardwareConcurrency;
+const JOBS = 3 * navigator.hardwareConcurrency;
 const REAL_JOBS = navigator.hardwareConcurrency;
 
 /** They take longest, and a run is over when its last file is: these begin first, each alone, then all others. */

@@ -251,14 +251,15 @@ export class FaultyWorld implements AsyncDisposable {
         const warnings = this.log.records.filter(({ level }) => level !== "debug" && level !== "info").slice(-5);
         throw new Error(`It never came to this: ${what}; the last warnings: ${JSON.stringify(warnings)}`);
       }
-      await this.pass(this.#isWorking() ? 100 : 5_000);
+      if (this.#isWorking()) await this.pass(100, { realMs: 5 });
+      else await this.pass(5_000);
     }
   }
 
-  /** Lets time pass, and processes go on. */
-  async pass(ms: number): Promise<void> {
+  /** Lets time pass, and processes go on: for them it is the time of this machine that counts. */
+  async pass(ms: number, { realMs = 1 } = {}): Promise<void> {
     await this.clock.advance(ms);
-    await new Promise((resolve) => setTimeout(resolve, 1));
+    await new Promise((resolve) => setTimeout(resolve, realMs));
   }
 
   /** Whether anything is under way that real time must pass for. */
