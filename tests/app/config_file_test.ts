@@ -4,20 +4,11 @@ import { readConfigFile, setInConfigFile, unsetInConfigFile } from "../../lib/ap
 import { DroverError } from "../../lib/core/drover_error.ts";
 import { homeLayout } from "../../lib/core/home.ts";
 import type { Host, Locks } from "../../lib/core/ports.ts";
-import { createClock } from "../../lib/host/clock.ts";
-import { createLocks } from "../../lib/host/lock.ts";
 import { tempDirectory } from "../host/temp_directory.ts";
 import { testHost } from "./test_host.ts";
+import { loadedLocks } from "../support/loaded_locks.ts";
 
 const locks = await loadedLocks();
-
-/** Made before any test counts what is open: the library it loads stays for the life of this process. */
-async function loadedLocks(): Promise<Locks> {
-  await using directory = await tempDirectory();
-  const made = createLocks(createClock());
-  (await made.tryLock(directory.at("first.lock")))?.release();
-  return made;
-}
 
 async function world() {
   const directory = await tempDirectory();

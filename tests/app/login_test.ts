@@ -6,21 +6,12 @@ import { configSet, configUnset } from "../../lib/cli/commands/config.ts";
 import type { Command, CommandContext } from "../../lib/cli/command.ts";
 import { valueAt } from "../../lib/core/config.ts";
 import { type Home, homeLayout } from "../../lib/core/home.ts";
-import type { Env, Host, Locks } from "../../lib/core/ports.ts";
-import { createClock } from "../../lib/host/clock.ts";
-import { createLocks } from "../../lib/host/lock.ts";
+import type { Env, Host } from "../../lib/core/ports.ts";
 import { tempDirectory } from "../host/temp_directory.ts";
 import { testHost } from "./test_host.ts";
+import { loadedLocks } from "../support/loaded_locks.ts";
 
 const locks = await loadedLocks();
-
-/** Made before any test counts what is open: the library it loads stays for the life of this process. */
-async function loadedLocks(): Promise<Locks> {
-  await using directory = await tempDirectory();
-  const made = createLocks(createClock());
-  (await made.tryLock(directory.at("first.lock")))?.release();
-  return made;
-}
 
 const A = "https://a.example";
 const B = "https://b.example";

@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { freeingPolicy, gcPolicy, type Word } from "../../lib/core/gc.ts";
 import { homeLayout } from "../../lib/core/home.ts";
-import { type Files, HostError, type Locks } from "../../lib/core/ports.ts";
+import { type Files, HostError } from "../../lib/core/ports.ts";
 import { runGcLoop } from "../../lib/daemon/gc_loop.ts";
 import { type GcItem, type GcOptions, gcRound } from "../../lib/daemon/gc_round.ts";
 import { RepoCache } from "../../lib/daemon/repo_cache.ts";
@@ -11,7 +11,6 @@ import { noteUse, type WorkRecord } from "../../lib/daemon/work_record.ts";
 import { makeWorktree } from "../../lib/daemon/worktree.ts";
 import { createClock } from "../../lib/host/clock.ts";
 import { createFiles } from "../../lib/host/files.ts";
-import { createLocks } from "../../lib/host/lock.ts";
 import { createProcesses } from "../../lib/host/process.ts";
 import { createRandom } from "../../lib/host/random.ts";
 import { type TempDirectory, tempDirectory } from "../host/temp_directory.ts";
@@ -19,19 +18,12 @@ import { FakeClock } from "../support/fake_clock.ts";
 import { GIT_ENV } from "../support/git_env.ts";
 import { GitServer, runGit } from "../support/git_server.ts";
 import { keptLog } from "./kept_log.ts";
+import { loadedLocks } from "../support/loaded_locks.ts";
 
 const DAY = 86_400_000;
 const files = createFiles();
 const processes = createProcesses({ clock: createClock() });
-const locks = await loaded();
-
-/** Its library stays loaded for the life of a process: before any test counts what was left open. */
-async function loaded(): Promise<Locks> {
-  await using dir = await tempDirectory();
-  const made = createLocks(createClock());
-  (await made.tryLock(dir.at("first.lock")))!.release();
-  return made;
-}
+const locks = await loadedLocks();
 
 function world(dir: TempDirectory) {
   const home = homeLayout(dir.path);

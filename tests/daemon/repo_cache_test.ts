@@ -5,27 +5,19 @@ import { allowedProtocols } from "../../lib/core/repo_request.ts";
 import { type Checkout, type CheckoutRequest, RepoCache, RepoError } from "../../lib/daemon/repo_cache.ts";
 import { createClock } from "../../lib/host/clock.ts";
 import { createFiles } from "../../lib/host/files.ts";
-import { createLocks } from "../../lib/host/lock.ts";
 import { createProcesses } from "../../lib/host/process.ts";
 import { type TempDirectory, tempDirectory } from "../host/temp_directory.ts";
 import { GIT_ENV } from "../support/git_env.ts";
 import { GitServer, runGit } from "../support/git_server.ts";
 import { keptLog } from "./kept_log.ts";
 import { placeScript } from "../support/program_file.ts";
+import { loadedLocks } from "../support/loaded_locks.ts";
 
 const clock = createClock();
 const files = createFiles();
 const processes = createProcesses({ clock });
 const signal = new AbortController().signal;
-const locks = await loaded();
-
-/** Its library stays loaded for the life of a process: before any test counts what was left open. */
-async function loaded(): Promise<Locks> {
-  await using dir = await tempDirectory();
-  const made = createLocks(clock);
-  (await made.tryLock(dir.at("first.lock")))!.release();
-  return made;
-}
+const locks = await loadedLocks(clock);
 
 async function world(
   dir: TempDirectory,
